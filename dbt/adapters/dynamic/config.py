@@ -1,0 +1,204 @@
+"""The configuration of a dynamic table: one frozen object, checked before any SQL runs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from dbt.adapters.dynamic.errors import ConfigurationError
+
+
+class RefreshMode(str, Enum):
+    """How a table may be refreshed."""
+
+    AUTO = "auto"
+    INCREMENTAL = "incremental"
+    FULL = "full"
+
+
+# Accepted so that a dbt-snowflake model runs unchanged; they name things that do not exist here.
+SNOWFLAKE_KEYS = (
+    "snowflake_warehouse",
+    "refresh_warehouse",
+    "snowflake_initialization_warehouse",
+    "transient",
+    "copy_grants",
+    "query_tag",
+    "table_tag",
+    "scheduler",
+    "cluster_by",
+)
+# They would change the rows, so ignoring them would be wrong.
+REFUSED_KEYS = {
+    "row_access_policy": "DuckLake has no row access policies; filter in the model's SQL",
+    "immutable_where": "every row is kept equal to the query; filter in the model's SQL",
+}
+# Keys of dbt-duckdb's own table models that mean the same here.
+_DUCKDB_KEYS = (
+    "indexes",
+    "partition_by",
+    "partitioned_by",
+    "sort_by",
+    "sorted_by",
+    "sql_header",
+    "temp_schema_name",
+)
+
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
+
+
+def seconds(text: str) -> float | None:
+    """A duration such as ``'5 minutes'`` or ``'1s'`` in seconds, or None if it is none.
+
+    >>> seconds("5 minutes"), seconds("1s"), seconds("soon")
+    (300.0, 1.0, None)
+    """
+    found = _DURATION.fullmatch(text)
+    unit = _SECONDS.get(found.group(2).lower()) if found else None
+    return float(found.group(1)) * unit if found and unit else None
+
+
+@dataclass(frozen=True)
+class DynamicTableConfig:
+    """What a user may set on a dynamic table (interface.md, "Model configuration").
+
+    Attributes:
+        refresh_mode: auto, incremental or full.
+        cardinality_threshold: the share of affected keys, 0 to 1, above which to refresh in full.
+        deduplicate: write only the rows that differ.
+        target_lag: how old the data may get, as written, or None.
+        retries: how often a conflict or a passing I/O error is tried again.
+        retry_wait: seconds before the first of these tries; it doubles each time, with jitter.
+    """
+
+    refresh_mode: RefreshMode = RefreshMode.AUTO
+    cardinality_threshold: float = 0.3
+    deduplicate: bool = False
+    target_lag: str | None = None
+    retries: int = 3
+    retry_wait: float = 1.0
+
+    @classmethod
+    def from_model(
+        cls, model: str, config: Mapping[str, Any], known_to_dbt: frozenset[str]
+    ) -> DynamicTableConfig:
+        """Read and check a model's configuration.
+
+        Args:
+            model: the model's name, for messages.
+            config: all keys that the model sets, also dbt's own.
+            known_to_dbt: the keys that dbt itself defines for models.
+
+        Raises:
+            ConfigurationError: an unknown key or a bad value: the model, the key, the value and
+                what is accepted, in one message.
+        """
+        for key, remedy in REFUSED_KEYS.items():
+            if config.get(key) is not None:
+                raise ConfigurationError(
+                    f"Model '{model}': the configuration '{key}' is refused: {remedy}."
+                )
+        accepted = {*_READERS, *_UNSUPPORTED_VALUES, *SNOWFLAKE_KEYS, *_DUCKDB_KEYS, "unique_key"}
+        for key in config:
+            if key not in accepted and key not in known_to_dbt:
+                near = difflib.get_close_matches(key, sorted(accepted), n=1)
+                hint = f"did you mean '{near[0]}'? " if near else ""
+                raise ConfigurationError(
+                    f"Model '{model}': unknown configuration '{key}' ({hint}accepted for a "
+                    f"dynamic table: {', '.join(sorted(_READERS))}; your own keys go under meta)."
+                )
+        for key, (allowed, why) in _UNSUPPORTED_VALUES.items():
+            value = config.get(key)
+            if value is not None and str(value).lower() not in allowed:
+                raise ConfigurationError(_bad(model, key, value, f"{', '.join(allowed)} ({why})"))
+        values: dict[str, Any] = {}
+        for key, (read, expected) in _READERS.items():
+            if config.get(key) is None:
+                continue
+            try:
+                values[key] = read(config[key])
+            except (ValueError, TypeError) as error:
+                raise ConfigurationError(_bad(model, key, config[key], expected)) from error
+        return cls(**values)
+
+
+def _bad(model: str, key: str, value: Any, expected: str) -> str:
+    return f"Model '{model}': {key} is {value!r}; accepted: {expected}."
+
+
+def _refresh_mode(value: Any) -> RefreshMode:
+    word = _text(value).lower()
+    return RefreshMode.AUTO if word == "adaptive" else RefreshMode(word)
+
+
+def _threshold(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    if not 0 <= value <= 1:
+        raise ValueError
+    return float(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _lag(value: Any) -> str:
+    text = _text(value)
+    if text.lower() != "downstream" and seconds(text) is None:
+        raise ValueError
+    return text
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _wait(value: Any) -> float:
+    wait = seconds(_text(value))
+    if wait is None:
+        raise ValueError
+    return wait
+
+
+_READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "refresh_mode": (_refresh_mode, "auto (or adaptive), incremental, full"),
+    "cardinality_threshold": (_threshold, "a number from 0 to 1"),
+    "deduplicate": (_flag, "true, false"),
+    "target_lag": (_lag, "a duration such as '5 minutes' or '1 hour', or downstream"),
+    "retries": (_count, "a whole number, 0 or more"),
+    "retry_wait": (_wait, "a duration such as '1s'"),
+}
+
+# Keys of the interface of which only some values are built; the rest must not pass in silence.
+_UNSUPPORTED_VALUES = {
+    "consistency": (("strict",), "'latest' is not built yet"),
+    "initialize": (("on_create",), "'on_schedule' is not built yet"),
+    "on_configuration_change": (("apply",), "'continue' and 'fail' are not built yet"),
+    "on_schema_change": (
+        ("ignore", "sync_all_columns"),
+        "a changed column list rebuilds the table; dbt's other words are not built yet",
+    ),
+}

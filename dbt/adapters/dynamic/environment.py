@@ -1,0 +1,56 @@
+"""The DuckDB instance behind a profile, with its extensions loaded and its lakes attached."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import duckdb
+
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.environments.local import LocalEnvironment
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.adapters.dynamic.credentials import DynamicCredentials
+from dbt.adapters.dynamic.lake.catalog import quoted
+from dbt.adapters.dynamic.lake.extensions import load_extension
+
+
+class LakeEnvironment(LocalEnvironment):
+    """dbt-duckdb's local environment for a machine that may have no extensions installed."""
+
+    @classmethod
+    def initialize_db(
+        cls, creds: DuckDBCredentials, plugins: dict[str, BasePlugin] | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """Open the instance: extensions first, then secrets, then the databases."""
+        assert isinstance(creds, DynamicCredentials)
+        plain = copy.copy(creds)
+        plain.attach = None
+        plain.secrets = []
+        plain._secrets = []
+        plain.extensions = [e for e in creds.extensions or [] if not isinstance(e, str)]
+        if creds.main_is_lake:
+            plain.path = ":memory:"
+        connection = super().initialize_db(plain, plugins)
+        named = [extension for extension in creds.extensions or [] if isinstance(extension, str)]
+        for name in dict.fromkeys([*creds.needed_extensions, *named]):
+            load_extension(connection, name)
+        for statement in creds.secrets_sql():
+            connection.execute(statement)
+        for attachment in creds.attachments:
+            connection.execute(attachment.to_sql())
+        return connection
+
+    @classmethod
+    def initialize_cursor(
+        cls,
+        creds: DuckDBCredentials,
+        cursor: Any,
+        plugins: dict[str, BasePlugin] | None = None,
+        registered_df: dict[str, Any] | None = None,
+    ) -> Any:
+        """Prepare a cursor: the current database is not inherited from the connection."""
+        assert isinstance(creds, DynamicCredentials)
+        if creds.main_is_lake:
+            cursor.execute(f"USE {quoted(creds.database)}")
+        return super().initialize_cursor(creds, cursor, plugins, registered_df or {})

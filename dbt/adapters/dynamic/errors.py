@@ -1,0 +1,20 @@
+"""Errors and fallbacks: what the user did wrong, and why a query is refreshed in full."""
+
+from __future__ import annotations
+
+from dbt_common.exceptions import DbtRuntimeError
+
+
+class DynamicTableError(DbtRuntimeError):
+    """A mistake that the user can mend: says what, where, and the remedy in one message."""
+
+    CODE = 10200
+    MESSAGE = "Dynamic table error"
+
+
+class ConfigurationError(DynamicTableError):
+    """A configuration key or value that a dynamic table cannot take."""
+
+
+class SelfCheckFailed(DynamicTableError):
+    """A merge did not do what its plan said; it never commits, the table is rebuilt."""

@@ -1,0 +1,1 @@
+"""What DuckLake knows: extensions, snapshots, table identity, changes. Reads metadata only."""

@@ -1,0 +1,232 @@
+"""DuckLake's own metadata, read by SQL: which tables, columns and commits a snapshot knows.
+
+DuckLake attaches its catalog database beside the lake as ``__ducklake_metadata_<lake>``. Its rows
+carry begin_snapshot and end_snapshot, so every question here is asked *as of* a snapshot and the
+answer cannot move while other processes commit. No data file is opened.
+(The tables: DuckLake specification 1.0, "Tables".)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from sqlglot import exp
+
+# Runs one statement on the thread's connection and returns its rows.
+Rows = Callable[[str], list[tuple[Any, ...]]]
+
+
+def literal(value: str) -> str:
+    """A string as a SQL literal."""
+    return exp.Literal.string(value).sql(dialect="duckdb")
+
+
+def quoted(*parts: str) -> str:
+    """A dotted, quoted name."""
+    return ".".join(exp.to_identifier(part, quoted=True).sql(dialect="duckdb") for part in parts)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A top-level column; `column_id` stays with a column through renames and retypes."""
+
+    column_id: int
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """A table as one snapshot knows it. `table_id` and `uuid` change when it is replaced."""
+
+    table_id: int
+    uuid: str
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class ViewVersion:
+    """A view's text as one snapshot knows it, with the lake's name filled in."""
+
+    schema: str
+    name: str
+    sql: str
+    column_aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One snapshot's changes.
+
+    Attributes:
+        snapshot_id: the snapshot that the commit made.
+        changes: DuckLake's words for what happened (``inserted_into_table``, …), by table id.
+        extra_info: what the writer attached with set_commit_message, or "".
+    """
+
+    snapshot_id: int
+    changes: dict[int, frozenset[str]]
+    extra_info: str
+
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_CHANGE = re.compile(r"(\w+):(\d+)(?=,|$)")
+
+
+def parse_changes(changes_made: str) -> dict[int, frozenset[str]]:
+    """Read ``ducklake_snapshot_changes.changes_made``: the words per table id.
+
+    >>> parse_changes('created_table:"main"."a:1,b",inlined_insert:2,inlined_delete:2')
+    {2: frozenset({'inlined_insert', 'inlined_delete'})}
+    """
+    words: dict[int, set[str]] = {}
+    for word, table_id in _CHANGE.findall(_QUOTED.sub("", changes_made)):
+        words.setdefault(int(table_id), set()).add(word)
+    return {table_id: frozenset(kinds) for table_id, kinds in words.items()}
+
+
+class LakeCatalog:
+    """One attached DuckLake, asked through its metadata.
+
+    Args:
+        rows: runs a statement; inside a transaction all answers are of one moment.
+        database: the name under which the lake is attached.
+    """
+
+    def __init__(self, rows: Rows, database: str) -> None:
+        self._rows = rows
+        self.database = database
+
+    def _metadata(self, table: str) -> str:
+        return quoted(f"__ducklake_metadata_{self.database}", *self._metadata_schema, table)
+
+    @cached_property
+    def _metadata_schema(self) -> tuple[str, ...]:
+        """The schema of the metadata tables: none for a file, else what the catalog tells."""
+        rows = self._rows(
+            "SELECT DISTINCT schema_name FROM duckdb_tables() WHERE table_name = 'ducklake_snapshot'"
+            f" AND database_name = {literal(f'__ducklake_metadata_{self.database}')}"
+        )
+        return (rows[0][0],) if len(rows) == 1 else ()
+
+    def current_snapshot(self) -> int:
+        """The snapshot that the transaction sees; fixed by DuckLake at the first touch."""
+        return int(
+            self._rows(f"SELECT id FROM ducklake_current_snapshot({literal(self.database)})")[0][0]
+        )
+
+    def last_committed_snapshot(self) -> int:
+        """The snapshot that this connection's last commit to the lake made."""
+        call = f"ducklake_last_committed_snapshot({literal(self.database)})"
+        return int(self._rows(f"SELECT id FROM {call}")[0][0])
+
+    def commit_time(self, snapshot: int) -> datetime | None:
+        """When a snapshot was committed (UTC), or None if it has expired."""
+        rows = self._rows(
+            f"SELECT snapshot_time AT TIME ZONE 'UTC' FROM {self._metadata('ducklake_snapshot')} "
+            f"WHERE snapshot_id = {snapshot:d}"
+        )
+        return rows[0][0] if rows else None
+
+    def schema_exists(self, schema: str, snapshot: int) -> bool:
+        """Whether the lake has a schema of this name (any case) at a snapshot."""
+        return bool(
+            self._rows(
+                f"SELECT 1 FROM {self._metadata('ducklake_schema')} "
+                f"WHERE lower(schema_name) = {literal(schema.lower())} AND {_live(snapshot)}"
+            )
+        )
+
+    def table(self, schema: str, name: str, snapshot: int) -> TableVersion | None:
+        """The table of this name (any case) at a snapshot, or None."""
+        rows = self._rows(
+            f"SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name "
+            f"FROM {self._metadata('ducklake_table')} t "
+            f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
+            f"WHERE lower(t.table_name) = {literal(name.lower())} "
+            f"AND lower(s.schema_name) = {literal(schema.lower())} "
+            f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')}"
+        )
+        if not rows:
+            return None
+        table_id, uuid, schema_name, table_name = rows[0]
+        return TableVersion(
+            int(table_id), uuid, schema_name, table_name, self.columns(int(table_id), snapshot)
+        )
+
+    def name_of(self, table_id: int, snapshot: int) -> tuple[str, str] | None:
+        """Schema and name that a table had at a snapshot, or None if it was not there."""
+        rows = self._rows(
+            f"SELECT s.schema_name, t.table_name FROM {self._metadata('ducklake_table')} t "
+            f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
+            f"WHERE t.table_id = {table_id:d} AND {_live(snapshot, 't')} AND {_live(snapshot, 's')}"
+        )
+        return rows[0] if rows else None
+
+    def columns(self, table_id: int, snapshot: int) -> tuple[Column, ...]:
+        """The top-level columns of a table at a snapshot, in order.
+
+        The type of a nested column includes its fields with their ids, so any change inside
+        shows.
+        """
+        rows = self._rows(
+            "SELECT column_id, column_name, column_type, parent_column "
+            f"FROM {self._metadata('ducklake_column')} "
+            f"WHERE table_id = {table_id:d} AND {_live(snapshot)} ORDER BY column_order, column_id"
+        )
+        nested: dict[int, list[str]] = {}
+        for column_id, name, kind, parent in reversed(rows):
+            if parent is not None:
+                inside = "".join(reversed(nested.pop(column_id, [])))
+                nested.setdefault(parent, []).append(f"<{column_id}:{name}:{kind}{inside}>")
+        return tuple(
+            Column(int(column_id), name, kind + "".join(reversed(nested.get(column_id, []))))
+            for column_id, name, kind, parent in rows
+            if parent is None
+        )
+
+    def view(self, schema: str, name: str, snapshot: int) -> ViewVersion | None:
+        """The view of this name (any case) at a snapshot, or None."""
+        rows = self._rows(
+            "SELECT s.schema_name, v.view_name, v.sql, v.column_aliases "
+            f"FROM {self._metadata('ducklake_view')} v "
+            f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
+            f"WHERE lower(v.view_name) = {literal(name.lower())} "
+            f"AND lower(s.schema_name) = {literal(schema.lower())} "
+            f"AND {_live(snapshot, 'v')} AND {_live(snapshot, 's')}"
+        )
+        if not rows:
+            return None
+        schema_name, view_name, sql, aliases = rows[0]
+        return ViewVersion(
+            schema_name,
+            view_name,
+            sql.replace("{DUCKLAKE_CATALOG}", quoted(self.database)),
+            tuple(part[1:-1].replace('""', '"') for part in _QUOTED.findall(aliases or "")),
+        )
+
+    def commits(self, after: int, upto: int) -> list[Commit]:
+        """The commits of (after, upto] that have not expired, oldest first."""
+        rows = self._rows(
+            f"SELECT s.snapshot_id, c.changes_made, c.commit_extra_info "
+            f"FROM {self._metadata('ducklake_snapshot')} s "
+            f"LEFT JOIN {self._metadata('ducklake_snapshot_changes')} c USING (snapshot_id) "
+            f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} ORDER BY 1"
+        )
+        return [Commit(int(row[0]), parse_changes(row[1] or ""), row[2] or "") for row in rows]
+
+
+def _live(snapshot: int, alias: str = "") -> str:
+    """The condition that a metadata row is valid at a snapshot."""
+    prefix = f"{alias}." if alias else ""
+    return (
+        f"{prefix}begin_snapshot <= {snapshot:d} "
+        f"AND ({prefix}end_snapshot IS NULL OR {prefix}end_snapshot > {snapshot:d})"
+    )

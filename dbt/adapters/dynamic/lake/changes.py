@@ -1,0 +1,184 @@
+"""What happened to a source between two snapshots, from metadata alone (design.md §2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, TableVersion
+
+# DuckLake's words in ducklake_snapshot_changes, as DuckDB 1.5.5 writes them.
+_INSERTS = frozenset({"inserted_into_table", "inlined_insert"})
+_DELETES = frozenset({"deleted_from_table", "inlined_delete"})
+# Neither changes a row. A flush that writes inlined deletes also says deleted_from_table.
+_COMPACTIONS = frozenset({"merge_adjacent", "inline_flush"})
+_REWRITE = frozenset({"rewrite_delete"})
+# Renames, columns, comments, partitioning: the table's versions are compared instead.
+_ALTERS = frozenset({"altered_table"})
+_KNOWN = _INSERTS | _DELETES | _COMPACTIONS | _REWRITE | _ALTERS
+
+
+class ChangeKind(Enum):
+    """How a source moved from its pin to its target version."""
+
+    UNCHANGED = "unchanged"
+    INSERTS = "inserts only"
+    CHANGES = "inserts and deletes"
+    REPLACED = "replaced"
+    COLUMNS_CHANGED = "columns changed"
+    EXPIRED = "history expired"
+    UNTRACKED = "no change tracking"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Which version of a source was read (design.md §1).
+
+    Attributes:
+        database: the lake, as attached.
+        schema: the table's schema.
+        name: the table's name.
+        table_id: DuckLake's id of the table.
+        uuid: DuckLake's uuid of the table.
+        snapshot: the snapshot that was read.
+    """
+
+    database: str
+    schema: str
+    name: str
+    table_id: int
+    uuid: str
+    snapshot: int
+
+    @property
+    def source(self) -> str:
+        """``database.schema.identifier``, as the public relations show it."""
+        return f"{self.database}.{self.schema}.{self.name}"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The name in lower case: what identifies the source within a query."""
+        return self.database.lower(), self.schema.lower(), self.name.lower()
+
+
+@dataclass(frozen=True)
+class SourceChange:
+    """One source between the pin and the target version.
+
+    Attributes:
+        table: the table at the target version.
+        old: the pinned snapshot.
+        new: the target snapshot.
+        kind: what happened.
+        rewritten: files of the table were rewritten in between; the feed then shows every
+            surviving row (design.md §6.13) and the two versions are compared instead.
+        altered: ALTER ran in between, so columns may differ without a changed row (§6.3).
+        detail: what a reader should know, for messages.
+    """
+
+    table: TableVersion
+    old: int
+    new: int
+    kind: ChangeKind
+    rewritten: bool = False
+    altered: bool = False
+    detail: str = ""
+
+    @property
+    def has_deletes(self) -> bool:
+        return self.kind is ChangeKind.CHANGES
+
+
+def words_for(table_id: int, commits: Iterable[Commit]) -> frozenset[str]:
+    """All words that the commits say about a table."""
+    return frozenset().union(*(commit.changes.get(table_id, frozenset()) for commit in commits))
+
+
+def changes_rows(words: frozenset[str]) -> bool:
+    """Whether these words may stand for a changed row; an unknown word may."""
+    return bool(words & (_INSERTS | _DELETES)) or bool(words - _KNOWN)
+
+
+def compare(
+    catalog: LakeCatalog, commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int
+) -> SourceChange:
+    """Compare a source's pinned version with its version at `target`.
+
+    The order matters: identity before history, history before rows. A replaced table has a
+    change feed that is silently wrong (§6.1), so has an expired one (§6.5).
+
+    Args:
+        catalog: the lake.
+        commits: the lake's commits, of [pin.snapshot, target] at least.
+        pin: the version that was read last.
+        table: the table that the source's name means at `target`.
+        target: the snapshot to read now; never before the pin.
+
+    Returns:
+        What happened in (pin.snapshot, target].
+    """
+
+    def change(kind: ChangeKind, detail: str = "", **flags: bool) -> SourceChange:
+        return SourceChange(table, pin.snapshot, target, kind, detail=detail, **flags)
+
+    if table.table_id != pin.table_id or table.uuid != pin.uuid:
+        return change(
+            ChangeKind.REPLACED, "another table has its name (created again, or swapped in)"
+        )
+    if target == pin.snapshot:
+        return change(ChangeKind.UNCHANGED)
+    known = {commit.snapshot_id for commit in commits}
+    missing = [number for number in range(pin.snapshot, target + 1) if number not in known]
+    if missing:
+        return change(ChangeKind.EXPIRED, f"snapshot {missing[0]} has expired")
+    old_name = catalog.name_of(pin.table_id, pin.snapshot)
+    if old_name is None or [part.lower() for part in old_name] != [
+        table.schema.lower(),
+        table.name.lower(),
+    ]:
+        return change(ChangeKind.REPLACED, "it was renamed")
+    words = words_for(
+        pin.table_id, (c for c in commits if pin.snapshot < c.snapshot_id <= target)
+    )
+    altered = bool(words & _ALTERS)
+    if changes_rows(words):
+        deletes = bool(words & _DELETES) or bool(words - _KNOWN)
+        kind = ChangeKind.CHANGES if deletes else ChangeKind.INSERTS
+        return change(kind, rewritten=bool(words & _REWRITE), altered=altered)
+    return change(ChangeKind.UNCHANGED, altered=altered)
+
+
+def columns_moved(
+    catalog: LakeCatalog, change: SourceChange, referenced: frozenset[str]
+) -> str | None:
+    """Whether a column that the query reads is another one now (design.md §6.3).
+
+    Args:
+        catalog: the lake.
+        change: the source's change.
+        referenced: lower-case names of the columns that the query reads.
+
+    Returns:
+        What changed, or None.
+    """
+    before = {
+        column.name.lower(): column
+        for column in catalog.columns(change.table.table_id, change.old)
+        if column.name.lower() in referenced
+    }
+    after = {
+        column.name.lower(): column
+        for column in change.table.columns
+        if column.name.lower() in referenced
+    }
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            return f"column {name} was added"
+        if name not in after:
+            return f"column {name} was dropped"
+        if before[name] != after[name]:
+            return f"column {name} was {before[name].type}, is {after[name].type}" + (
+                "" if before[name].column_id == after[name].column_id else " (another column)"
+            )
+    return None

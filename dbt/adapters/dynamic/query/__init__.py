@@ -1,0 +1,1 @@
+"""SQL in: the dialect, views inlined, names qualified, what a query reads. Opens no connection."""

@@ -1,0 +1,80 @@
+"""What DuckDB itself says about a statement: its parse tree, its columns, its functions."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from dbt.adapters.dynamic.lake.catalog import Rows, literal
+from dbt.adapters.dynamic.query.functions import FunctionFact
+from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.query.tree import Tree
+
+_WORD = re.compile(r"[a-z_]\w*")
+
+
+class UnparsedSql(Exception):
+    """DuckDB's parser gives no tree: a syntax error, or a statement that is no SELECT.
+
+    Attributes:
+        syntax_error: the text is not SQL at all.
+    """
+
+    def __init__(self, message: str, syntax_error: bool) -> None:
+        super().__init__(message)
+        self.syntax_error = syntax_error
+
+
+class Engine:
+    """Questions to DuckDB about SQL; none of them reads a row.
+
+    Args:
+        rows: runs a statement.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def parse_tree(self, sql: str) -> Tree:
+        """DuckDB's parse tree of one SELECT.
+
+        Raises:
+            UnparsedSql: it is none, or several.
+        """
+        answer = json.loads(
+            self._rows(
+                f"SELECT json_serialize_sql({literal(sql)}, skip_null := true, "
+                "skip_empty := true, skip_default := true)"
+            )[0][0]
+        )
+        if answer["error"]:
+            message = answer["error_message"]
+            position = answer.get("position")
+            if position is not None and answer["error_type"] == "parser":
+                line = sql.encode()[: int(position)].count(b"\n") + 1
+                message = f"{message} (line {line})"
+            raise UnparsedSql(message, answer["error_type"] == "parser")
+        if len(answer["statements"]) != 1:
+            raise UnparsedSql("a model is one SELECT, not several statements", True)
+        tree: Tree = answer["statements"][0]
+        return tree
+
+    def describe(self, sql: str) -> list[tuple[str, str]]:
+        """Names and types of a query's columns; `sql` may hold pins."""
+        return [(row[0], row[1]) for row in self._rows(f"DESCRIBE {lower(sql)}")]
+
+    def functions(self) -> dict[str, list[FunctionFact]]:
+        """DuckDB's entries for aggregates, macros, and whatever is not always the same."""
+        catalog: dict[str, list[FunctionFact]] = {}
+        for name, kind, stability, internal, definition in self._rows(
+            "SELECT lower(function_name), function_type, coalesce(stability, ''), internal, "
+            "coalesce(macro_definition, '') FROM duckdb_functions() "
+            "WHERE function_type IN ('macro', 'table_macro') "
+            "OR stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY') "
+            "OR function_type = 'aggregate'"
+        ):
+            calls = frozenset(_WORD.findall(definition.lower()))
+            catalog.setdefault(name, []).append(
+                FunctionFact(kind, stability, bool(internal), calls - {name})
+            )
+        return catalog

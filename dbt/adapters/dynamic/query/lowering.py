@@ -1,0 +1,76 @@
+"""The one place where the pinned-query language becomes DuckDB's (design.md §3).
+
+``t FOR SYSTEM_TIME AS OF SNAPSHOT 7 AS x`` → ``t AS x AT (VERSION => 7)``: only these words are
+replaced, the rest of the statement stays as it was written. DuckDB wants its AT behind the alias.
+"""
+
+from __future__ import annotations
+
+from sqlglot.errors import TokenError
+from sqlglot.tokens import Token, TokenType
+
+from dbt.adapters.dynamic.query.dialect import PinnedDuckDB, PinnedDuckDBParser
+
+_CLAUSE = ("FOR", "SYSTEM_TIME", "AS", "OF")
+_UNITS = {"SNAPSHOT": "VERSION", "TIMESTAMP": "TIMESTAMP"}
+
+
+def lower(sql: str) -> str:
+    """Write a statement's pins in DuckDB's spelling.
+
+    Args:
+        sql: any statement; without a FOR SYSTEM_TIME clause it is returned as it is.
+
+    Returns:
+        The statement as DuckDB accepts it.
+
+    >>> lower("SELECT * FROM t FOR SYSTEM_TIME AS OF SNAPSHOT 7 AS x JOIN u ON true")
+    'SELECT * FROM t AS x AT (VERSION => 7) JOIN u ON true'
+    >>> lower("FROM t FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-01'")
+    "FROM t AT (TIMESTAMP => TIMESTAMP '2026-01-01')"
+    """
+    if "system_time" not in sql.lower():
+        return sql
+    try:
+        tokens = PinnedDuckDB().tokenize(sql)
+    except TokenError:
+        return sql  # DuckDB's own message about such a text is the better one.
+    pieces: list[str] = []
+    done = 0
+    index = 0
+    while index < len(tokens):
+        words = tuple(token.text.upper() for token in tokens[index : index + 5])
+        if words[:4] != _CLAUSE or len(words) < 5 or words[4] not in _UNITS:
+            index += 1
+            continue
+        value_at = index + 5
+        if value_at >= len(tokens):
+            break
+        unit, value = _UNITS[words[4]], tokens[value_at]
+        literal = sql[value.start : value.end + 1]
+        if unit == "TIMESTAMP":
+            literal = f"TIMESTAMP {literal}"
+        last = _alias_end(tokens, value_at + 1)
+        alias = sql[value.end + 1 : tokens[last].end + 1] if last > value_at else ""
+        pieces.append(f"{sql[done : tokens[index].start].rstrip()}{alias} AT ({unit} => {literal})")
+        done = tokens[last].end + 1
+        index = last + 1
+    pieces.append(sql[done:])
+    return "".join(pieces)
+
+
+def _alias_end(tokens: list[Token], index: int) -> int:
+    """The index of the last token of the alias that begins at `index`, or `index` - 1."""
+    if index >= len(tokens):
+        return index - 1
+    if tokens[index].token_type == TokenType.ALIAS:
+        name = index + 1
+    elif tokens[index].token_type in PinnedDuckDBParser.TABLE_ALIAS_TOKENS:
+        name = index
+    else:
+        return index - 1
+    if name + 1 < len(tokens) and tokens[name + 1].token_type == TokenType.L_PAREN:
+        for end in range(name + 2, len(tokens)):
+            if tokens[end].token_type == TokenType.R_PAREN:
+                return end
+    return name

@@ -1,0 +1,108 @@
+"""From text to a qualified syntax tree: each column knows its table, each star its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.qualify import qualify as sqlglot_qualify
+
+from dbt.adapters.dynamic.query.dialect import PinnedDuckDB
+from dbt.adapters.dynamic.query.sources import ParseTree, Source, shape_of
+from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
+from dbt.adapters.dynamic.query.tree import first_difference
+
+
+def to_sql(expression: exp.Expr) -> str:
+    """Write a syntax tree in the pinned-query language."""
+    return expression.sql(dialect=PinnedDuckDB, pretty=True)
+
+
+def place(expression: exp.Expr) -> str:
+    """Where a construct stands in the SQL, as `` (line 3, column 7)``; "" where unknown."""
+    for node in expression.walk():
+        if "line" in node.meta:
+            return f" (line {node.meta['line']}, column {node.meta['col']})"
+    return ""
+
+
+def parse_faithfully(sql: str, parse_tree: ParseTree) -> exp.Query:
+    """Parse a query, and make sure that sqlglot read what DuckDB reads.
+
+    sqlglot's text is parsed by DuckDB again: both trees must mean the same. It is this check,
+    not a list of known troubles, that keeps a misread construct out of a merge.
+
+    Args:
+        sql: a query in the pinned-query language.
+        parse_tree: DuckDB's parser.
+
+    Raises:
+        NotIncremental: UNPARSED_SQL, with the place or with what would have changed.
+    """
+    try:
+        expression = sqlglot.parse_one(sql, dialect=PinnedDuckDB)
+        text = to_sql(expression)
+    except SqlglotError as error:
+        where = error.errors[0] if getattr(error, "errors", None) else {}
+        at = f" (line {where['line']}, column {where['col']})" if where.get("line") else ""
+        raise NotIncremental(
+            Reason.UNPARSED_SQL, f"sqlglot does not read this SQL{at}: {_first_line(error)}"
+        ) from error
+    if not isinstance(expression, exp.Query):
+        raise NotIncremental(Reason.UNPARSED_SQL, "it is not a SELECT")
+    try:
+        changed = first_difference(shape_of(sql, parse_tree), shape_of(text, parse_tree))
+    except Exception as error:  # DuckDB rejects what sqlglot wrote
+        changed = _first_line(error)
+    if changed:
+        raise NotIncremental(
+            Reason.UNPARSED_SQL, f"sqlglot reads a part of this SQL differently: {changed}"
+        )
+    return expression
+
+
+def qualify(expression: exp.Query, sources: Iterable[Source]) -> exp.Query:
+    """Qualify every name of a query.
+
+    Args:
+        expression: the parsed query; it is not changed.
+        sources: the tables that it reads, with their columns.
+
+    Returns:
+        A copy in which stars are expanded, columns qualified, aliases resolved, and all
+        identifiers in lower case and quoted.
+
+    Raises:
+        NotIncremental: UNPARSED_SQL; sqlglot cannot resolve a name.
+    """
+    schema: dict[str, dict[str, dict[str, dict[str, str]]]] = {}
+    for source in sources:
+        database, schema_name, table = source.key
+        schema.setdefault(database, {}).setdefault(schema_name, {})[table] = {
+            column.name.lower(): "VARCHAR" if column.type.startswith("<") else "UNKNOWN"
+            for column in source.table.columns
+        }
+    copy = expression.copy()
+    for field in copy.find_all(exp.PropertyEQ, exp.Kwarg):
+        # The name of a struct's field is data: struct_pack(Total := 1).
+        for name in field.this.find_all(exp.Identifier):
+            name.meta["case_sensitive"] = True
+    try:
+        qualified = sqlglot_qualify(
+            copy,
+            dialect=PinnedDuckDB,
+            schema=schema,
+            identify=True,
+            quote_identifiers=True,
+        )
+    except SqlglotError as error:
+        raise NotIncremental(
+            Reason.UNPARSED_SQL, f"sqlglot cannot resolve this SQL: {_first_line(error)}"
+        ) from error
+    return qualified
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,209 @@
+"""Inlining views and pinning tables in the user's own text.
+
+A view has no version (design.md §6.11), so its text takes its place; then every table gets its
+pin. Both are spliced into the text at the offsets that DuckDB's parser gives, so nothing else of
+the user's SQL is rewritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dbt.adapters.dynamic.lake.catalog import TableVersion, ViewVersion, quoted
+from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
+from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.query.tree import TableReference, Tree, reads, shape
+
+ParseTree = Callable[[str], Tree]
+
+# Functions in FROM that read nothing but their arguments.
+_PURE_TABLE_FUNCTIONS = frozenset({"generate_series", "range", "repeat", "repeat_row", "unnest"})
+_MAX_VIEW_DEPTH = 100
+
+
+@dataclass(frozen=True)
+class Source:
+    """A lake table that a query reads.
+
+    Attributes:
+        database: the lake, as attached.
+        table: the table at `snapshot`.
+        snapshot: the version to read.
+    """
+
+    database: str
+    table: TableVersion
+    snapshot: int
+
+    @property
+    def name(self) -> str:
+        """``database.schema.identifier``, as the public relations show it."""
+        return f"{self.database}.{self.table.schema}.{self.table.name}"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The name in lower case: what identifies the source within a query."""
+        return self.database.lower(), self.table.schema.lower(), self.table.name.lower()
+
+
+@dataclass(frozen=True)
+class SourceView:
+    """A view in a lake; its names are looked up from where it lives."""
+
+    database: str
+    view: ViewVersion
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Something in FROM that has no snapshots: another database's table, a file."""
+
+    name: str
+
+
+class Resolver(Protocol):
+    """Says what a name in FROM means."""
+
+    def resolve(
+        self, reference: TableReference, database: str, schema: str
+    ) -> Source | SourceView | Foreign:
+        """Look a name up as DuckDB would, with the defaults for the parts not written."""
+
+
+@dataclass
+class ModelQuery:
+    """A model's query with its views inlined.
+
+    Attributes:
+        pieces: the text; a Source stands where its pinned name goes.
+        sources: the lake tables, each once, in order of appearance.
+        foreign: names of what cannot be tracked.
+        views: names of the views that were inlined.
+        functions: all calls and operators, lower case, table functions not included.
+        session_names: names such as current_date that only the session can answer.
+        table_functions: functions in FROM that may read something.
+        pinnable: False where a name could not be found in the text; then the query can only be
+            read as it is.
+    """
+
+    pieces: list[str | Source] = field(default_factory=list)
+    sources: dict[tuple[str, str, str], Source] = field(default_factory=dict)
+    foreign: set[str] = field(default_factory=set)
+    views: set[str] = field(default_factory=set)
+    functions: set[str] = field(default_factory=set)
+    session_names: set[str] = field(default_factory=set)
+    table_functions: set[str] = field(default_factory=set)
+    pinnable: bool = True
+
+    def at(self, snapshots: Mapping[tuple[str, str, str], int] | None = None) -> str:
+        """The query in the pinned-query language.
+
+        Args:
+            snapshots: the version of each source by key; by default the source's own.
+        """
+        text = []
+        for piece in self.pieces:
+            if isinstance(piece, str):
+                text.append(piece)
+                continue
+            snapshot = piece.snapshot if snapshots is None else snapshots[piece.key]
+            name = quoted(piece.database, piece.table.schema, piece.table.name)
+            text.append(f"{name} {SYSTEM_TIME} SNAPSHOT {snapshot}")
+        return "".join(text)
+
+    def fingerprint(self, parse_tree: ParseTree) -> str:
+        """What the query means, whatever its spelling, comments and pins: a SHA-256."""
+        unpinned = self.at(dict.fromkeys(self.sources, 0)) if self.pinnable else self.at()
+        meaning = json.dumps(shape(parse_tree(lower(unpinned))), sort_keys=True)
+        return hashlib.sha256(meaning.encode()).hexdigest()
+
+
+def inline(
+    sql: str, parse_tree: ParseTree, resolver: Resolver, database: str, schema: str
+) -> ModelQuery:
+    """Find what a query reads, with every view's text in its place.
+
+    Args:
+        sql: the model's compiled SQL, in the pinned-query language or not.
+        parse_tree: DuckDB's parser.
+        resolver: says what names mean.
+        database: the default database for names without one.
+        schema: the default schema.
+
+    Returns:
+        The query, ready to be pinned.
+    """
+    query = ModelQuery()
+    _inline(lower(sql), parse_tree, resolver, database, schema, query, 0)
+    return query
+
+
+def _inline(
+    sql: str,
+    parse_tree: ParseTree,
+    resolver: Resolver,
+    database: str,
+    schema: str,
+    query: ModelQuery,
+    depth: int,
+) -> None:
+    if depth > _MAX_VIEW_DEPTH:
+        raise RecursionError("views are nested too deeply")
+    found = reads(sql, parse_tree(sql))
+    query.functions |= found.functions
+    query.session_names |= found.session_names
+    query.table_functions |= found.table_functions - _PURE_TABLE_FUNCTIONS
+    text = sql.encode()
+    done = 0
+    for reference in found.tables:
+        if reference.pinned:
+            continue
+        meaning = resolver.resolve(reference, database, schema)
+        if isinstance(meaning, Foreign):
+            query.foreign.add(meaning.name)
+            continue
+        if reference.start is None or reference.end is None or reference.start < done:
+            query.pinnable = False
+            if isinstance(meaning, Source):
+                query.sources.setdefault(meaning.key, meaning)
+            else:
+                query.foreign.add(reference.name)
+            continue
+        query.pieces.append(text[done : reference.start].decode())
+        done = reference.end
+        if isinstance(meaning, Source):
+            query.sources.setdefault(meaning.key, meaning)
+            query.pieces.append(meaning)
+            continue
+        view = meaning.view
+        query.views.add(f"{meaning.database}.{view.schema}.{view.name}")
+        query.pieces.append("(")
+        if view.column_aliases:
+            query.pieces.append("SELECT * FROM (")
+        _inline(
+            view.sql, parse_tree, resolver, meaning.database, view.schema, query, depth + 1
+        )
+        if view.column_aliases:
+            names = ", ".join(quoted(name) for name in view.column_aliases)
+            query.pieces.append(f") AS {quoted(view.name)}({names})")
+        query.pieces.append(")" if reference.alias else f") AS {quoted(view.name)}")
+    query.pieces.append(text[done:].decode())
+
+
+def tracked_names(query: ModelQuery) -> list[str]:
+    """The names of the sources, sorted: for messages."""
+    return sorted(source.name for source in query.sources.values())
+
+
+def untracked_names(query: ModelQuery) -> list[str]:
+    """What the query reads that has no snapshots: for messages."""
+    return sorted(query.foreign) + sorted(f"{name}(…)" for name in query.table_functions)
+
+
+def shape_of(sql: str, parse_tree: ParseTree) -> Any:
+    """The meaning of a text in the pinned-query language, for comparing two texts."""
+    return shape(parse_tree(lower(sql)))

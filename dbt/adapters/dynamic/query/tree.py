@@ -1,0 +1,210 @@
+"""What a query reads, taken from DuckDB's own parse tree (``json_serialize_sql``).
+
+DuckDB says where each table stands in the text, which calls are made, and which names are CTEs;
+sqlglot is not asked. So views can be inlined and pins written by splicing the user's own text,
+and a query that sqlglot cannot read is still pinned and tracked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Tree = dict[str, Any]
+
+# Names that DuckDB's parser leaves as column references and its binder turns into calls.
+SESSION_NAMES = frozenset(
+    "current_catalog current_database current_date current_role current_schema current_time "
+    "current_timestamp current_user localtime localtimestamp session_user user".split()
+)
+
+_NAME_PART = re.compile(rb'"(?:[^"]|"")*"|[^\s".,;()\[\]\'=<>+*/%-]+')
+_DOT = re.compile(rb"\s*\.\s*")
+
+
+@dataclass(frozen=True)
+class TableReference:
+    """A name in FROM that is not a CTE.
+
+    Attributes:
+        parts: catalog, schema and name as written, unquoted; what was not written is "".
+        alias: the alias as written, or "".
+        start: offset of the name in the query's UTF-8 text, in bytes; None where DuckDB's
+            offset does not hold a name (a file in quotes, say).
+        end: offset behind the name.
+        pinned: the user wrote AT or FOR SYSTEM_TIME: a constant.
+    """
+
+    parts: tuple[str, str, str]
+    alias: str
+    start: int | None
+    end: int | None
+    pinned: bool
+
+    @property
+    def name(self) -> str:
+        return ".".join(part for part in self.parts if part)
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What one query touches.
+
+    Attributes:
+        tables: every table reference, in text order where DuckDB gives an offset.
+        table_functions: names of functions in FROM, lower case.
+        functions: names of all other functions and of operators, lower case.
+        session_names: names such as ``current_date``, lower case.
+    """
+
+    tables: tuple[TableReference, ...]
+    table_functions: frozenset[str]
+    functions: frozenset[str]
+    session_names: frozenset[str]
+
+
+def _children(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict):
+        yield from node.values()
+    elif isinstance(node, list):
+        yield from node
+
+
+def _name_span(text: bytes, start: int, parts: list[str]) -> tuple[int, int] | None:
+    """Where the dotted name `parts` stands in `text`, if it does at `start`."""
+    end = start
+    for index, part in enumerate(parts):
+        if index:
+            dot = _DOT.match(text, end)
+            if dot is None:
+                return None
+            end = dot.end()
+        found = _NAME_PART.match(text, end)
+        if found is None:
+            return None
+        written = found.group().decode()
+        if written.startswith('"'):
+            written = written[1:-1].replace('""', '"')
+        if written.lower() != part.lower():
+            return None
+        end = found.end()
+    return start, end
+
+
+class _Walk:
+    def __init__(self, sql: str) -> None:
+        self.text = sql.encode()
+        self.tables: list[TableReference] = []
+        self.table_functions: set[str] = set()
+        self.functions: set[str] = set()
+        self.session_names: set[str] = set()
+
+    def walk(self, node: Any, ctes: frozenset[str]) -> None:
+        if not isinstance(node, dict):
+            for child in _children(node):
+                self.walk(child, ctes)
+            return
+        kind = node.get("type")
+        if "cte_map" in node:
+            for entry in node["cte_map"].get("map", []):
+                # A CTE sees the ones before it; its own name is a CTE only inside a recursive one,
+                # whose node says so.
+                self.walk(entry["value"], ctes)
+                ctes = ctes | {entry["key"].lower()}
+        if kind == "RECURSIVE_CTE_NODE":
+            ctes = ctes | {node["cte_name"].lower()}
+        if kind == "BASE_TABLE":
+            self._table(node, ctes)
+        elif kind == "TABLE_FUNCTION":
+            self.table_functions.add(node["function"]["function_name"].lower())
+            self.walk(node["function"].get("children", []), ctes)
+        elif node.get("class") in ("FUNCTION", "WINDOW"):
+            self.functions.add(node["function_name"].lower())
+        elif kind == "COLUMN_REF":
+            names = node["column_names"]
+            if len(names) == 1 and names[0].lower() in SESSION_NAMES:
+                self.session_names.add(names[0].lower())
+        if kind == "SHOW_REF":
+            self.table_functions.add("show")
+        for key, child in node.items():
+            if key != "cte_map" and not (kind == "TABLE_FUNCTION" and key == "function"):
+                self.walk(child, ctes)
+
+    def _table(self, node: Tree, ctes: frozenset[str]) -> None:
+        parts = (
+            node.get("catalog_name", ""),
+            node.get("schema_name", ""),
+            node.get("table_name", ""),
+        )
+        if not parts[0] and not parts[1] and parts[2].lower() in ctes:
+            return
+        written = [part for part in parts if part]
+        offset = node.get("query_location")
+        span = None if offset is None else _name_span(self.text, offset, written)
+        self.tables.append(
+            TableReference(
+                parts=parts,
+                alias=node.get("alias", ""),
+                start=span[0] if span else None,
+                end=span[1] if span else None,
+                pinned="at_clause" in node,
+            )
+        )
+
+
+def reads(sql: str, tree: Tree) -> Reads:
+    """Find what a query reads.
+
+    Args:
+        sql: the query's text.
+        tree: DuckDB's parse tree of that text.
+
+    Returns:
+        Its tables, functions and session names.
+    """
+    walk = _Walk(sql)
+    walk.walk(tree, frozenset())
+    return Reads(
+        tables=tuple(sorted(walk.tables, key=lambda table: table.start or 0)),
+        table_functions=frozenset(walk.table_functions),
+        functions=frozenset(walk.functions),
+        session_names=frozenset(walk.session_names),
+    )
+
+
+def shape(tree: Any) -> Any:
+    """The meaning of a parse tree: without offsets, and with names in one case.
+
+    Two texts of equal shape are the same query to DuckDB. Strings and the names of struct fields
+    keep their case: they are data.
+    """
+    if isinstance(tree, list):
+        return [shape(child) for child in tree]
+    if not isinstance(tree, dict):
+        return tree
+    plain = {key: shape(child) for key, child in tree.items() if key != "query_location"}
+    for key in ("function_name", "table_name", "schema_name", "catalog_name", "cte_name"):
+        if isinstance(plain.get(key), str):
+            plain[key] = plain[key].lower()
+    if plain.get("type") == "COLUMN_REF":
+        plain["column_names"] = [name.lower() for name in plain["column_names"]]
+    return plain
+
+
+def first_difference(left: Any, right: Any, path: str = "") -> str | None:
+    """Where two shapes part, as a path with both values; None where they are equal."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted(left.keys() | right.keys()):
+            found = first_difference(left.get(key), right.get(key), f"{path}/{key}")
+            if found:
+                return found
+        return None
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for index, pair in enumerate(zip(left, right, strict=True)):
+            found = first_difference(*pair, f"{path}[{index}]")
+            if found:
+                return found
+        return None
+    return None if left == right else f"{path}: {left!r} became {right!r}"

@@ -1,0 +1,38 @@
+"""One version of the world for all models of a dbt invocation (design.md §7)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+RelationKey = tuple[str, str, str]
+
+
+class Invocation:
+    """Which snapshot each relation is read at during one dbt invocation.
+
+    Base tables are read at one base snapshot per lake; what this invocation built is read at its
+    result. Threads share one object.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._base: dict[str, int] = {}
+        self._results: dict[RelationKey, int] = {}
+
+    def base(self, database: str, current_snapshot: Callable[[], int]) -> int:
+        """The lake's base snapshot: the one that was current when it was first asked for."""
+        with self._lock:
+            if database not in self._base:
+                self._base[database] = current_snapshot()
+            return self._base[database]
+
+    def built(self, relation: RelationKey, snapshot: int) -> None:
+        """Note that this invocation built a relation, and a snapshot that shows the result."""
+        with self._lock:
+            self._results[relation] = snapshot
+
+    def result(self, relation: RelationKey) -> int | None:
+        """The snapshot to read a relation at if this invocation built it, else None."""
+        with self._lock:
+            return self._results.get(relation)

@@ -1,0 +1,83 @@
+"""What a name in a model's SQL means, and at which snapshot it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dbt.adapters.dynamic.errors import DynamicTableError
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
+from dbt.adapters.dynamic.query.tree import TableReference
+from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
+
+
+class LakeResolver:
+    """Looks names up in the attached lakes, as DuckDB would.
+
+    Args:
+        lakes: the attached lakes by lower-case name.
+        invocation: decides the snapshots.
+        floors: snapshots that a relation must not be read before: the table's own pins.
+        target: the dynamic table itself, which its query may not read.
+        model: the model's name, for messages.
+    """
+
+    def __init__(
+        self,
+        lakes: Mapping[str, LakeCatalog],
+        invocation: Invocation,
+        floors: Mapping[RelationKey, int],
+        target: RelationKey,
+        model: str,
+    ) -> None:
+        self._lakes = lakes
+        self._invocation = invocation
+        self._floors = floors
+        self._target = target
+        self._model = model
+
+    def resolve(
+        self, reference: TableReference, database: str, schema: str
+    ) -> Source | SourceView | Foreign:
+        """See :class:`~dbt.adapters.dynamic.query.sources.Resolver`.
+
+        Raises:
+            DynamicTableError: the lake has no such relation, or the model reads itself.
+        """
+        catalog, schema_name, name = reference.parts
+        if not catalog and schema_name and schema_name.lower() in self._lakes:
+            # Two parts are schema.table or database.table.
+            lake = self._lakes.get(database.lower())
+            if lake is None or not lake.schema_exists(schema_name, lake.current_snapshot()):
+                catalog, schema_name = schema_name, "main"
+        lake = self._lakes.get((catalog or database).lower())
+        if lake is None:
+            return Foreign(reference.name)
+        key = (lake.database.lower(), (schema_name or schema).lower(), name.lower())
+        if key == self._target:
+            raise DynamicTableError(
+                f"Model '{self._model}' reads itself ({reference.name}). A dynamic table is equal "
+                "to its query, so the query cannot depend on the table's own rows; read the "
+                "sources instead."
+            )
+        for snapshot in self._snapshots(lake, key):
+            table = lake.table(key[1], key[2], snapshot)
+            if table is not None:
+                return Source(lake.database, table, snapshot)
+            view = lake.view(key[1], key[2], snapshot)
+            if view is not None:
+                return SourceView(lake.database, view)
+        if catalog:
+            raise DynamicTableError(
+                f"Model '{self._model}' reads '{reference.name}', which does not exist in the "
+                f"lake '{lake.database}'. Build it first (dbt run --select +{self._model}), or "
+                "correct its name in the model or the source's YAML."
+            )
+        return Foreign(reference.name)
+
+    def _snapshots(self, lake: LakeCatalog, key: RelationKey) -> list[int]:
+        """Where to look, best first; a relation that is newer than the base is read now."""
+        result = self._invocation.result(key)
+        base = self._invocation.base(key[0], lake.current_snapshot)
+        chosen = max(base if result is None else result, self._floors.get(key, 0))
+        return list(dict.fromkeys([chosen, lake.current_snapshot()]))

@@ -1,0 +1,158 @@
+"""Verify: recompute a dynamic table's query at its recorded pins and compare both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows, quoted
+from dbt.adapters.dynamic.query.engine import Engine
+from dbt.adapters.dynamic.refresh.invocation import RelationKey
+from dbt.adapters.dynamic.refresh.state import State, Store
+
+# Digits of a floating point value that must agree: the order of additions moves the rest (I1).
+_DIGITS = 9
+_SHOWN = 5
+
+
+@dataclass
+class Verified:
+    """What verify found about one dynamic table.
+
+    Attributes:
+        dynamic_table: ``database.schema.identifier``.
+        status: EQUAL, DIFFERENT, or NOT_COMPARABLE.
+        detail: why it is not comparable, or "".
+        rows: rows in the table.
+        missing: rows of the query that the table lacks.
+        extra: rows of the table that the query does not give.
+        examples: some of these rows, as text.
+    """
+
+    dynamic_table: str
+    status: str
+    detail: str = ""
+    rows: int = 0
+    missing: int = 0
+    extra: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> set[str]:
+        """The names by which a user may ask for it."""
+        database, _, rest = self.dynamic_table.partition(".")
+        return {self.dynamic_table, rest, rest.rpartition(".")[2]}
+
+    @property
+    def line(self) -> str:
+        """One line for the terminal."""
+        if self.status == "EQUAL":
+            return f"{self.dynamic_table}: equal ({self.rows:,} rows)"
+        if self.status == "DIFFERENT":
+            return (
+                f"{self.dynamic_table}: DIFFERENT ({self.missing:,} rows missing, "
+                f"{self.extra:,} rows too many)"
+            )
+        return f"{self.dynamic_table}: not comparable ({self.detail})"
+
+
+class Verifier:
+    """Verifies the dynamic tables of one lake.
+
+    Args:
+        rows: runs a statement.
+        catalog: the lake.
+    """
+
+    def __init__(self, rows: Rows, catalog: LakeCatalog) -> None:
+        self._rows = rows
+        self._catalog = catalog
+        self._engine = Engine(rows)
+
+    def verify(self, names: list[str] | None = None) -> list[Verified]:
+        """Verify all dynamic tables, or the ones that are called so.
+
+        Args:
+            names: ``database.schema.identifier``, ``schema.identifier`` or ``identifier``.
+        """
+        snapshot = self._catalog.current_snapshot()
+        store = Store(self._rows, self._catalog)
+        found = []
+        for schema, table in store.names(snapshot):
+            key = (self._catalog.database.lower(), schema, table)
+            one = Verified(".".join((self._catalog.database, schema, table)), "NOT_COMPARABLE")
+            if names and not one.names & set(names):
+                continue
+            state = store.read(key, snapshot)
+            if state is not None:
+                self._verify(one, key, state, snapshot)
+                found.append(one)
+        return found
+
+    def _verify(self, one: Verified, key: RelationKey, state: State, snapshot: int) -> None:
+        if self._catalog.table(key[1], key[2], snapshot) is None:
+            one.detail = "the table is gone; dbt run builds it again"
+        elif not state.initialized:
+            one.detail = "it was only built with --empty"
+        elif not state.comparable:
+            one.detail = "its query gives another answer each time it runs"
+        else:
+            lost = [
+                pin.source
+                for pin in state.pins
+                if pin.key[0] != key[0] or self._catalog.commit_time(pin.snapshot) is None
+            ]
+            if lost:
+                one.detail = f"the pinned snapshot of {', '.join(lost)} has expired"
+            else:
+                self._compare(one, key, state)
+
+    def _compare(self, one: Verified, key: RelationKey, state: State) -> None:
+        target = quoted(*key)
+        stored = self._engine.describe(f"SELECT * FROM {target}")
+        columns = [(name, kind) for name, kind in stored]
+        one.rows = int(self._rows(f"SELECT count(*) FROM {target}")[0][0])
+        for shift in ("0.0", "0.5"):
+            # A value on the edge between two roundings must not count as a difference: only what
+            # differs under both roundings does.
+            missing, extra = (
+                self._rows(self._difference(columns, left, right, shift))
+                for left, right in (
+                    (f"({state.pinned_definition})", target),
+                    (target, f"({state.pinned_definition})"),
+                )
+            )
+            if not missing and not extra:
+                one.status = "EQUAL"
+                return
+        one.status = "DIFFERENT"
+        one.missing, one.extra = len(missing), len(extra)
+        one.examples = [f"missing: {_text(row)}" for row in missing[:_SHOWN]]
+        one.examples += [f"too many: {_text(row)}" for row in extra[:_SHOWN]]
+
+    def _difference(
+        self, columns: list[tuple[str, str]], left: str, right: str, shift: str
+    ) -> str:
+        def listed(alias: str) -> str:
+            return ", ".join(
+                _comparable(f"{alias}.{quoted(name)}", kind, shift) for name, kind in columns
+            )
+
+        return (
+            f"SELECT {listed('a')} FROM {left} AS a "
+            f"EXCEPT ALL SELECT {listed('b')} FROM {right} AS b"
+        )
+
+
+def _comparable(column: str, kind: str, shift: str) -> str:
+    """A column in its stored type, a float rounded to the digits that must agree."""
+    value = f"CAST({column} AS {kind})"
+    if kind not in ("DOUBLE", "FLOAT"):
+        return value
+    scale = f"pow(10, {_DIGITS - 1} - floor(log10(abs({value}))))"
+    rounded = f"floor({value} * {scale} + {shift}) / {scale}"
+    return f"CASE WHEN {value} = 0 OR NOT isfinite({value}) THEN {value} ELSE {rounded} END"
+
+
+def _text(row: tuple[Any, ...]) -> str:
+    return ", ".join(str(value) for value in row)

@@ -1,0 +1,15 @@
+{% macro dynamic_table_check_keys_sql(stage) %}
+  {{ return(adapter.dispatch('dynamic_table_check_keys_sql', 'dbt')(stage)) }}
+{% endmacro %}
+
+{% macro default__dynamic_table_check_keys_sql(stage) %}
+  select count(*) as repeated_keys from (
+    select 1 from {{ stage.target }} as target
+    where exists (
+      select 1 from {{ adapter.quote(stage.affected) }} as affected
+      where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target') }}
+    )
+    group by {{ dynamic_table_columns(stage.keys) }}
+    having count(*) > 1
+  )
+{% endmacro %}

@@ -1,0 +1,11 @@
+{% macro dynamic_table_delete_keys_sql(stage) %}
+  {{ return(adapter.dispatch('dynamic_table_delete_keys_sql', 'dbt')(stage)) }}
+{% endmacro %}
+
+{% macro default__dynamic_table_delete_keys_sql(stage) %}
+  delete from {{ stage.target }} as target
+  where exists (
+    select 1 from {{ adapter.quote(stage.affected) }} as affected
+    where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target') }}
+  )
+{% endmacro %}

@@ -1,0 +1,8 @@
+{% macro dynamic_table_recompute_sql(stage) %}
+  {{ return(adapter.dispatch('dynamic_table_recompute_sql', 'dbt')(stage)) }}
+{% endmacro %}
+
+{% macro default__dynamic_table_recompute_sql(stage) %}
+  create temporary table {{ adapter.quote(stage.rows) }} as
+  {{ stage.query }}
+{% endmacro %}
