@@ -1,0 +1,89 @@
+"""The oracle: every dynamic table against its query at its pins, without the product's compiler.
+
+The pinned versions of the sources are copied into a plain DuckDB database, the model's compiled
+SQL runs there, and both results are compared as multisets, both ways. The only thing taken from
+the product is what the table claims: its pins, and the SQL that dbt compiled.
+"""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+
+# The answer of such a query is open by its own nature; everything else must be equal.
+_OPEN = ("VOLATILE_FUNCTION", "TIME_DEPENDENT", "USER_MACRO")
+
+
+def differences(connection: duckdb.DuckDBPyConnection, lake: str = "lake") -> dict[str, str]:
+    """Compare all dynamic tables of a lake.
+
+    Args:
+        connection: a connection with the lake attached.
+        lake: the lake's name.
+
+    Returns:
+        For each dynamic table "" if it equals its query at its pins, else what differs; nothing
+        for tables whose answer is open.
+    """
+    exists = connection.execute(
+        "SELECT count(*) FROM duckdb_views() "
+        f"WHERE database_name = '{lake}' AND schema_name = 'dbt_dynamic'"
+    ).fetchall()[0][0]
+    if not exists:
+        return {}
+    tables = connection.execute(
+        f"SELECT name, definition, coalesce(refresh_mode_reason, '') "
+        f"FROM {lake}.dbt_dynamic.dynamic_tables WHERE status = 'ACTIVE'"
+    ).fetchall()
+    return {
+        name: _difference(connection, lake, name, definition)
+        for name, definition, reason in tables
+        if not reason.startswith(_OPEN)
+    }
+
+
+def _difference(
+    connection: duckdb.DuckDBPyConnection, lake: str, name: str, definition: str
+) -> str:
+    pins = connection.execute(
+        f"SELECT source_table, last_snapshot FROM {lake}.dbt_dynamic.source_snapshots "
+        "WHERE dynamic_table = ?",
+        [name],
+    ).fetchall()
+    connection.execute("ATTACH ':memory:' AS oracle")
+    try:
+        for source, snapshot in pins:
+            database, schema, table = source.split(".", 2)
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS oracle."{schema}"')
+            connection.execute(
+                f'CREATE TABLE oracle."{schema}"."{table}" AS '
+                f'SELECT * FROM "{database}"."{schema}"."{table}" AT (VERSION => {snapshot})'
+            )
+        for schema, view, text in connection.execute(
+            "SELECT schema_name, view_name, sql FROM duckdb_views() "
+            f"WHERE database_name = '{lake}' AND schema_name <> 'dbt_dynamic'"
+        ).fetchall():
+            body = text.split(" AS ", 1)[1].rstrip(";")
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS oracle."{schema}"')
+            try:
+                connection.execute(
+                    f'CREATE VIEW oracle."{schema}"."{view}" AS {_moved(body, lake)}'
+                )
+            except duckdb.Error:
+                continue  # a view over tables that this dynamic table does not read
+        expected = f"SELECT * FROM ({_moved(definition, lake)})"
+        database, schema, table = name.split(".", 2)
+        actual = f'SELECT * FROM "{database}"."{schema}"."{table}"'
+        missing = connection.execute(f"{expected} EXCEPT ALL {actual}").fetchall()
+        extra = connection.execute(f"{actual} EXCEPT ALL {expected}").fetchall()
+    finally:
+        connection.execute("DETACH oracle")
+    if missing or extra:
+        return f"missing {missing[:5]} ({len(missing)}), too many {extra[:5]} ({len(extra)})"
+    return ""
+
+
+def _moved(sql: str, lake: str) -> str:
+    """The SQL with the lake's name replaced by the oracle's."""
+    return re.sub(rf'"{lake}"\.|\b{lake}\.', '"oracle".', sql)

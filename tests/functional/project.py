@@ -1,0 +1,146 @@
+"""A dbt project in a temporary directory, run through dbt's own runner."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.dynamic.lake.extensions import load_extension
+from tests.functional.oracle import differences
+
+
+class LakeProject:
+    """A project, its lake, and the only way to run dbt in it.
+
+    Args:
+        folder: an empty or missing folder.
+        output: keys of the profile's output, over the defaults (an embedded lake).
+    """
+
+    def __init__(self, folder: Path, **output: Any) -> None:
+        self.folder = folder
+        (folder / "models").mkdir(parents=True, exist_ok=True)
+        self.path = f"ducklake:{folder}/lake.ducklake"
+        self._yaml(
+            "dbt_project.yml",
+            {"name": "test", "version": "1.0.0", "profile": "test", "flags": _FLAGS},
+        )
+        settings = {"type": "dynamic", "path": self.path, "threads": 1, **output}
+        self._yaml("profiles.yml", {"test": {"target": "dev", "outputs": {"dev": settings}}})
+        self.is_lake = settings["path"] == self.path
+        self.output = ""
+        self.sources: dict[str, set[str]] = {}
+
+    def model(self, name: str, sql: str, **config: Any) -> None:
+        """Write a model, a dynamic table if nothing else is configured."""
+        config = {"materialized": "dynamic_table", **config}
+        arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
+        (self.folder / "models" / f"{name}.sql").write_text(f"{{{{ config({arguments}) }}}}\n{sql}")
+
+    def file(self, path: str, text: str) -> None:
+        """Write any file of the project."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements on the lake as somebody else would; returns the last one's rows."""
+        self.close()
+        connection = self._connect()
+        try:
+            rows: list[tuple[Any, ...]] = []
+            for statement in statements:
+                rows = connection.execute(statement).fetchall()
+            return rows
+        finally:
+            connection.close()
+
+    def source(self, name: str, select: str) -> None:
+        """Create ``raw.<name>`` from a SELECT and declare it as a source."""
+        self.sql("CREATE SCHEMA IF NOT EXISTS raw", f"CREATE TABLE raw.{name} AS {select}")
+        self.sources.setdefault("raw", set()).add(name)
+        declared = [
+            {"name": schema, "tables": [{"name": table} for table in sorted(tables)]}
+            for schema, tables in self.sources.items()
+        ]
+        self._yaml("models/sources.yml", {"version": 2, "sources": declared})
+
+    def dbt(self, *arguments: str, ok: bool = True) -> dict[str, Any]:
+        """Run dbt, then check every dynamic table of the lake against the oracle.
+
+        Args:
+            arguments: dbt's command line.
+            ok: whether dbt is expected to succeed.
+
+        Returns:
+            The ``adapter_response`` of each node by name, or its message where it failed.
+        """
+        self.close()
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            result: dbtRunnerResult = dbtRunner().invoke(
+                [
+                    *arguments,
+                    "--project-dir",
+                    str(self.folder),
+                    "--profiles-dir",
+                    str(self.folder),
+                    "--no-use-colors",
+                ]
+            )
+        self.output = shown.getvalue() + (str(result.exception) if result.exception else "")
+        self.close()
+        self.check()
+        assert result.success is ok, self.output
+        results = self.folder / "target" / "run_results.json"
+        if not results.exists():
+            return {}
+        return {
+            one["unique_id"].split(".")[2]: one["adapter_response"]
+            if one["status"] in ("success", "pass")
+            else one["message"]
+            for one in json.loads(results.read_text())["results"]
+        }
+
+    def run(self, *arguments: str, ok: bool = True) -> dict[str, Any]:
+        """``dbt run``."""
+        return self.dbt("run", *arguments, ok=ok)
+
+    def check(self) -> None:
+        """Every dynamic table equals its query at its pins, both ways."""
+        if not self.is_lake:
+            return
+        connection = self._connect()
+        try:
+            different = {name: text for name, text in differences(connection).items() if text}
+        finally:
+            connection.close()
+        assert not different, different
+
+    def close(self) -> None:
+        """Let go of the lake: its catalog file admits one DuckDB instance."""
+        environment = DuckDBConnectionManager._ENV
+        if environment is not None:
+            environment.close()
+        DuckDBConnectionManager._ENV = None
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect()
+        load_extension(connection, "ducklake")
+        connection.execute(f"ATTACH '{self.path}' AS lake")
+        connection.execute("USE lake")
+        return connection
+
+    def _yaml(self, path: str, content: dict[str, Any]) -> None:
+        self.file(path, yaml.safe_dump(content, sort_keys=False))
+
+
+_FLAGS = {"send_anonymous_usage_stats": False, "use_colors": False}

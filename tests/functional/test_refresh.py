@@ -1,0 +1,42 @@
+"""The main line: first build, nothing changed, a merge by affected keys, a full refresh."""
+
+from __future__ import annotations
+
+from tests.functional.project import LakeProject
+
+ORDERS = "SELECT i AS id, i % 20 AS customer, (i * 1.5)::DECIMAL(10, 2) AS amount FROM range(1000) r(i)"
+BY_CUSTOMER = (
+    "SELECT customer, count(*) AS n, sum(amount) AS total "
+    "FROM {{ source('raw', 'orders') }} GROUP BY customer"
+)
+
+
+def test_first_build_then_no_data(project: LakeProject) -> None:
+    project.source("orders", ORDERS)
+    project.model("by_customer", BY_CUSTOMER)
+    first = project.run()["by_customer"]
+    assert (first["refresh_action"], first["reason_code"]) == ("FULL", "FIRST_BUILD")
+    assert first["rows_inserted"] == 20
+    before = project.sql("SELECT max(snapshot_id) FROM lake.snapshots()")
+    second = project.run()["by_customer"]
+    assert (second["refresh_action"], second["reason_code"]) == ("NO_DATA", "NO_CHANGES")
+    # A lake that is polled and does not change must not grow a snapshot.
+    assert project.sql("SELECT max(snapshot_id) FROM lake.snapshots()") == before
+
+
+def test_merge_by_affected_keys(project: LakeProject) -> None:
+    project.source("orders", ORDERS)
+    project.model("by_customer", BY_CUSTOMER)
+    project.run()
+    project.sql(
+        "UPDATE raw.orders SET customer = 5 WHERE id = 3",
+        "INSERT INTO raw.orders VALUES (5000, NULL, 1), (5001, 77, 2)",
+        "DELETE FROM raw.orders WHERE customer = 7",
+    )
+    merged = project.run()["by_customer"]
+    assert merged["refresh_action"] == "INCREMENTAL"
+    assert merged["strategy"] == "affected_keys"
+    # 3 and 5 (moved), NULL and 77 (new), 7 (gone)
+    assert (merged["affected_keys"], merged["total_keys"]) == (5, 20)
+    assert (merged["rows_inserted"], merged["rows_deleted"]) == (4, 3)
+    assert merged["_message"] == "INCREMENTAL affected_keys 5/20 keys +4 -3"
