@@ -10,10 +10,10 @@ from typing import Any
 
 import duckdb
 import yaml
-from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.lake.extensions import load_extension
+from dbt.cli.main import dbtRunner, dbtRunnerResult
 from tests.functional.oracle import differences
 
 
@@ -43,7 +43,9 @@ class LakeProject:
         """Write a model, a dynamic table if nothing else is configured."""
         config = {"materialized": "dynamic_table", **config}
         arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
-        (self.folder / "models" / f"{name}.sql").write_text(f"{{{{ config({arguments}) }}}}\n{sql}")
+        (self.folder / "models" / f"{name}.sql").write_text(
+            f"{{{{ config({arguments}) }}}}\n{sql}"
+        )
 
     def file(self, path: str, text: str) -> None:
         """Write any file of the project."""

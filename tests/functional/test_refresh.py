@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tests.functional.project import LakeProject
 
-ORDERS = "SELECT i AS id, i % 20 AS customer, (i * 1.5)::DECIMAL(10, 2) AS amount FROM range(1000) r(i)"
+ORDERS = (
+    "SELECT i AS id, i % 20 AS customer, (i * 1.5)::DECIMAL(10, 2) AS amount FROM range(1000) r(i)"
+)
 BY_CUSTOMER = (
     "SELECT customer, count(*) AS n, sum(amount) AS total "
     "FROM {{ source('raw', 'orders') }} GROUP BY customer"

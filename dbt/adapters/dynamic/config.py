@@ -169,11 +169,12 @@ def _lag(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
+    count: int = value
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError
     if value < 0:
         raise ValueError
-    return value
+    return count
 
 
 def _wait(value: Any) -> float:

@@ -99,7 +99,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         with self.lake_turn():
             return super().add_query(lower(sql), *args, **options)
 
-    def begin(self) -> Connection:
+    def begin(self) -> Any:
         connection = self.get_thread_connection()
         if self._writes_to_lakes(connection) and not connection.transaction_open:
             self._TURN.take(connection)
@@ -109,7 +109,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             self._TURN.give(connection)
             raise
 
-    def commit(self) -> Connection:
+    def commit(self) -> Any:
         connection = self.get_thread_connection()
         done = super().commit()
         self._TURN.give(connection)

@@ -31,7 +31,7 @@ class LakeEnvironment(LocalEnvironment):
         plain.extensions = [e for e in creds.extensions or [] if not isinstance(e, str)]
         if creds.main_is_lake:
             plain.path = ":memory:"
-        connection = super().initialize_db(plain, plugins)
+        connection: duckdb.DuckDBPyConnection = super().initialize_db(plain, plugins)
         named = [extension for extension in creds.extensions or [] if isinstance(extension, str)]
         for name in dict.fromkeys([*creds.needed_extensions, *named]):
             load_extension(connection, name)

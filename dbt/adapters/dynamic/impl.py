@@ -26,7 +26,7 @@ from dbt.adapters.dynamic.refresh.refresh import Model, Refresh, failure_row
 from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
 from dbt.adapters.dynamic.refresh.state import Store
 from dbt.adapters.dynamic.refresh.verify import Verifier
-from dbt.adapters.dynamic.relation import DynamicRelation
+from dbt.adapters.dynamic.relation import DynamicRelation, relation_key
 from dbt.adapters.events.logging import AdapterLogger
 
 logger = AdapterLogger("dynamic")
@@ -59,9 +59,12 @@ class DynamicAdapter(DuckDBAdapter):
         """Whether a relation is in a DuckLake; names compare as DuckDB compares them."""
         if not relation or not relation.database:
             return False
-        return relation.database.lower() in self.config.credentials.lakes
+        lakes: frozenset[str] = self.config.credentials.lakes
+        return relation.database.lower() in lakes
 
-    def submit_python_job(self, parsed_model: dict[str, Any], compiled_code: str) -> AdapterResponse:
+    def submit_python_job(
+        self, parsed_model: dict[str, Any], compiled_code: str
+    ) -> AdapterResponse:
         with self.connections.lake_turn():
             return super().submit_python_job(parsed_model, compiled_code)
 
@@ -75,7 +78,7 @@ class DynamicAdapter(DuckDBAdapter):
         model = getattr(config, "model", None)
         relation = self.Relation.create_from(self.config, model) if model is not None else None
         if relation is not None and self.is_ducklake(relation):
-            key = (relation.database.lower(), relation.schema.lower(), relation.identifier.lower())
+            key = relation_key(relation)
             if self._invocation.result(key) is None:
                 lake = self._lakes()[key[0]]
                 self._invocation.built(key, lake.current_snapshot())
@@ -104,7 +107,7 @@ class DynamicAdapter(DuckDBAdapter):
             raise DynamicTableError(
                 f"Model '{model['name']}': a dynamic table lives in a DuckLake, and "
                 f"'{relation.database}' is none. Set path: \"ducklake:lake.ducklake\" in the "
-                "profile; or attach one (attach: [{path: \"ducklake:lake.ducklake\", alias: lake}])"
+                'profile; or attach one (attach: [{path: "ducklake:lake.ducklake", alias: lake}])'
                 " and set database: lake; or set refresh_mode: full on the model."
             )
         return config

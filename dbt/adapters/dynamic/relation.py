@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dbt.adapters.base.relation import BaseRelation
 from dbt.adapters.duckdb.relation import DuckDBRelation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DynamicRelation(DuckDBRelation):
     """A relation of the adapter ``dynamic``."""
+
+
+def relation_key(relation: BaseRelation) -> tuple[str, str, str]:
+    """Database, schema and identifier in lower case: DuckDB's names have no case."""
+    return (
+        str(relation.database).lower(),
+        str(relation.schema).lower(),
+        str(relation.identifier).lower(),
+    )

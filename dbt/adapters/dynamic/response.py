@@ -47,7 +47,7 @@ class RefreshResponse(AdapterResponse):
     timings: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self._message
+        return str(self._message)
 
 
 def message(
@@ -76,5 +76,3 @@ def message(
             f"+{rows_inserted:,} -{rows_deleted:,}"
         )
     return f"{action.value} {reason_code} {rows_inserted:,} rows"
-
-

@@ -17,6 +17,7 @@ from dbt.adapters.dynamic.incremental.nodes import (
     referenced_columns,
 )
 from dbt.adapters.dynamic.incremental.rules import group_by, project
+from dbt.adapters.dynamic.incremental.versions import aliased
 from dbt.adapters.dynamic.lake.changes import SourceChange
 from dbt.adapters.dynamic.query.qualify import parse_faithfully, qualify, to_sql
 from dbt.adapters.dynamic.query.sources import ModelQuery, ParseTree
@@ -75,9 +76,7 @@ class Compiled:
             SQL in the pinned-query language, with the model's columns in the model's order.
         """
         deltas = Deltas(changes, self.columns)
-        table = exp.alias_(
-            exp.table_(affected, quoted=True), _AFFECTED_ALIAS, table=True, quoted=True
-        )
+        table = aliased(exp.table_(affected, quoted=True), _AFFECTED_ALIAS)
         return to_sql(deltas.statement(_recomputed(self.top, deltas, table)))
 
 

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from dbt.adapters.dynamic.incremental.nodes import Join, Node, Scan, SourceKey
 from dbt.adapters.dynamic.incremental.rules import inner_join, scan
-from dbt.adapters.dynamic.incremental.versions import Sign, Version, at_version
+from dbt.adapters.dynamic.incremental.versions import Sign, Version, aliased, at_version
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
 
 
@@ -84,5 +84,4 @@ class Deltas:
         return query
 
     def _reference(self, name: str, alias: str) -> exp.Table:
-        table = exp.Table(this=exp.to_identifier(name, quoted=True))
-        return exp.alias_(table, alias, table=True, quoted=True)
+        return aliased(exp.Table(this=exp.to_identifier(name, quoted=True)), alias)

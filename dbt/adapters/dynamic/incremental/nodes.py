@@ -176,9 +176,11 @@ class _Builder:
         for name, label in _CLAUSES.items():
             if query.args.get(name):
                 code = Reason.LIMIT_UNSUPPORTED if name in _LIMITS else Reason.UNSUPPORTED_QUERY
-                raise _unsupported(label, query.args[name], code) if isinstance(
-                    query.args[name], exp.Expr
-                ) else _unsupported(label, query, code)
+                raise (
+                    _unsupported(label, query.args[name], code)
+                    if isinstance(query.args[name], exp.Expr)
+                    else _unsupported(label, query, code)
+                )
         return self.select(query, ctes)
 
     def select(self, query: exp.Select, ctes: Mapping[str, Node]) -> Node:
@@ -317,8 +319,7 @@ class _Builder:
             if not holders:
                 raise NotIncremental(
                     Reason.KEYS_NOT_IN_OUTPUT,
-                    f"the grouping column {key} of {alias} is not an output column"
-                    f"{place(query)}",
+                    f"the grouping column {key} of {alias} is not an output column{place(query)}",
                 )
             keys[holders[0]] = key
         return Project(name, query, inputs, keys)

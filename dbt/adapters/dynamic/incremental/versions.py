@@ -51,6 +51,12 @@ class Relations(Protocol):
         """What at least appeared or disappeared, as a relation for FROM; the node is touched."""
 
 
+def aliased(table: exp.Table, alias: str) -> exp.Table:
+    """The table under an alias, quoted."""
+    table.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+    return table
+
+
 def substitute(
     query: exp.Select,
     relations: Mapping[str, exp.Table],

@@ -111,8 +111,9 @@ class LakeCatalog:
     def _metadata_schema(self) -> tuple[str, ...]:
         """The schema of the metadata tables: none for a file, else what the catalog tells."""
         rows = self._rows(
-            "SELECT DISTINCT schema_name FROM duckdb_tables() WHERE table_name = 'ducklake_snapshot'"
-            f" AND database_name = {literal(f'__ducklake_metadata_{self.database}')}"
+            "SELECT DISTINCT schema_name FROM duckdb_tables() "
+            "WHERE table_name = 'ducklake_snapshot' "
+            f"AND database_name = {literal(f'__ducklake_metadata_{self.database}')}"
         )
         return (rows[0][0],) if len(rows) == 1 else ()
 
@@ -166,7 +167,8 @@ class LakeCatalog:
         rows = self._rows(
             f"SELECT s.schema_name, t.table_name FROM {self._metadata('ducklake_table')} t "
             f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
-            f"WHERE t.table_id = {table_id:d} AND {_live(snapshot, 't')} AND {_live(snapshot, 's')}"
+            f"WHERE t.table_id = {table_id:d} "
+            f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')}"
         )
         return rows[0] if rows else None
 

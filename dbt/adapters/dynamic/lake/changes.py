@@ -138,9 +138,7 @@ def compare(
         table.name.lower(),
     ]:
         return change(ChangeKind.REPLACED, "it was renamed")
-    words = words_for(
-        pin.table_id, (c for c in commits if pin.snapshot < c.snapshot_id <= target)
-    )
+    words = words_for(pin.table_id, (c for c in commits if pin.snapshot < c.snapshot_id <= target))
     altered = bool(words & _ALTERS)
     if changes_rows(words):
         deletes = bool(words & _DELETES) or bool(words - _KNOWN)

@@ -102,4 +102,4 @@ class PinnedDuckDB(DuckDB):
         return path  # j -> 'a.b' names one field; sqlglot would make it the path $.a.b
 
     Parser = PinnedDuckDBParser
-    Generator = PinnedDuckDBGenerator
+    Generator = PinnedDuckDBGenerator  # type: ignore[assignment]

@@ -52,7 +52,9 @@ def lower(sql: str) -> str:
             literal = f"TIMESTAMP {literal}"
         last = _alias_end(tokens, value_at + 1)
         alias = sql[value.end + 1 : tokens[last].end + 1] if last > value_at else ""
-        pieces.append(f"{sql[done : tokens[index].start].rstrip()}{alias} AT ({unit} => {literal})")
+        pieces.append(
+            f"{sql[done : tokens[index].start].rstrip()}{alias} AT ({unit} => {literal})"
+        )
         done = tokens[last].end + 1
         index = last + 1
     pieces.append(sql[done:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -10,8 +11,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify as sqlglot_qualify
 
 from dbt.adapters.dynamic.query.dialect import PinnedDuckDB
-from dbt.adapters.dynamic.query.sources import ParseTree, Source, shape_of
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
+from dbt.adapters.dynamic.query.sources import ParseTree, Source, shape_of
 from dbt.adapters.dynamic.query.tree import first_difference
 
 
@@ -45,7 +46,8 @@ def parse_faithfully(sql: str, parse_tree: ParseTree) -> exp.Query:
         expression = sqlglot.parse_one(sql, dialect=PinnedDuckDB)
         text = to_sql(expression)
     except SqlglotError as error:
-        where = error.errors[0] if getattr(error, "errors", None) else {}
+        errors = getattr(error, "errors", None)
+        where = errors[0] if errors else {}
         at = f" (line {where['line']}, column {where['col']})" if where.get("line") else ""
         raise NotIncremental(
             Reason.UNPARSED_SQL, f"sqlglot does not read this SQL{at}: {_first_line(error)}"
@@ -77,12 +79,12 @@ def qualify(expression: exp.Query, sources: Iterable[Source]) -> exp.Query:
     Raises:
         NotIncremental: UNPARSED_SQL; sqlglot cannot resolve a name.
     """
-    schema: dict[str, dict[str, dict[str, dict[str, str]]]] = {}
+    schema: dict[str, Any] = {}
     for source in sources:
         database, schema_name, table = source.key
+        # Names are all that is needed; DuckDB knows the types.
         schema.setdefault(database, {}).setdefault(schema_name, {})[table] = {
-            column.name.lower(): "VARCHAR" if column.type.startswith("<") else "UNKNOWN"
-            for column in source.table.columns
+            column.name.lower(): "UNKNOWN" for column in source.table.columns
         }
     copy = expression.copy()
     for field in copy.find_all(exp.PropertyEQ, exp.Kwarg):

@@ -184,9 +184,7 @@ def _inline(
         query.pieces.append("(")
         if view.column_aliases:
             query.pieces.append("SELECT * FROM (")
-        _inline(
-            view.sql, parse_tree, resolver, meaning.database, view.schema, query, depth + 1
-        )
+        _inline(view.sql, parse_tree, resolver, meaning.database, view.schema, query, depth + 1)
         if view.column_aliases:
             names = ", ".join(quoted(name) for name in view.column_aliases)
             query.pieces.append(f") AS {quoted(view.name)}({names})")

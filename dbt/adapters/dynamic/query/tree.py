@@ -16,8 +16,20 @@ Tree = dict[str, Any]
 
 # Names that DuckDB's parser leaves as column references and its binder turns into calls.
 SESSION_NAMES = frozenset(
-    "current_catalog current_database current_date current_role current_schema current_time "
-    "current_timestamp current_user localtime localtimestamp session_user user".split()
+    {
+        "current_catalog",
+        "current_database",
+        "current_date",
+        "current_role",
+        "current_schema",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "localtime",
+        "localtimestamp",
+        "session_user",
+        "user",
+    }
 )
 
 _NAME_PART = re.compile(rb'"(?:[^"]|"")*"|[^\s".,;()\[\]\'=<>+*/%-]+')

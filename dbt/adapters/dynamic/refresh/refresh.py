@@ -24,7 +24,6 @@ from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
 from dbt.adapters.dynamic.query.functions import unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
-from dbt.adapters.dynamic.refresh import stages
 from dbt.adapters.dynamic.refresh.decision import (
     Decision,
     Facts,
@@ -34,6 +33,23 @@ from dbt.adapters.dynamic.refresh.decision import (
 )
 from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
+from dbt.adapters.dynamic.refresh.stages import (
+    AffectedKeys,
+    Bookkeeping,
+    CheckKeys,
+    CommitMessage,
+    CountKeys,
+    Create,
+    DeleteAll,
+    DeleteKeys,
+    DropExisting,
+    DropTemporary,
+    DropUnchanged,
+    Insert,
+    KeepUnchanged,
+    Recompute,
+    Stage,
+)
 from dbt.adapters.dynamic.refresh.state import (
     LAYOUT,
     State,
@@ -42,6 +58,7 @@ from dbt.adapters.dynamic.refresh.state import (
     commit_info,
     pins_json,
 )
+from dbt.adapters.dynamic.relation import relation_key
 from dbt.adapters.dynamic.response import RefreshAction, RefreshResponse, Strategy, message
 
 
@@ -73,11 +90,7 @@ class Model:
 
     @property
     def key(self) -> RelationKey:
-        return (
-            self.target.database.lower(),
-            self.target.schema.lower(),
-            self.target.identifier.lower(),
-        )
+        return relation_key(self.target)
 
     @property
     def dynamic_table(self) -> str:
@@ -177,7 +190,7 @@ class Refresh:
 
     # What the materialization calls -------------------------------------------------------------
 
-    def stages(self) -> Iterator[stages.Stage]:
+    def stages(self) -> Iterator[Stage]:
         """The stages in order. Each must be executed before the next is asked for."""
         if self.decision.action is RefreshAction.NO_DATA:
             return
@@ -192,7 +205,7 @@ class Refresh:
         self.statements.append(statement.strip())
         self._statement_started = time.perf_counter()
 
-    def done(self, stage: stages.Stage, result: Any) -> None:
+    def done(self, stage: Stage, result: Any) -> None:
         """Hand back a stage's result: a table of rows, or None."""
         self._count_time(stage.phase, time.perf_counter() - self._statement_started)
         self._result = result
@@ -341,9 +354,7 @@ class Refresh:
             )
         return query, None
 
-    def _compile(
-        self, query: ModelQuery, aggregates: frozenset[str]
-    ) -> Compiled | NotIncremental:
+    def _compile(self, query: ModelQuery, aggregates: frozenset[str]) -> Compiled | NotIncremental:
         try:
             compiled = compile_query(query, self._engine.parse_tree, aggregates)
         except NotIncremental as reason:
@@ -431,7 +442,9 @@ class Refresh:
             name for name in ("invocation_id", "run_started_at") if name in self.model.raw_sql
         ]
         if volatile:
-            return f"the query differs; it uses {' and '.join(volatile)}, which differ in every run"
+            return (
+                f"the query differs; it uses {' and '.join(volatile)}, which differ in every run"
+            )
         if state.definition == self.model.sql:
             return "a view that the query reads differs"
         return "the query differs"
@@ -477,15 +490,15 @@ class Refresh:
 
     # Stages -------------------------------------------------------------------------------------
 
-    def _merge(self) -> Iterator[stages.Stage]:
+    def _merge(self) -> Iterator[Stage]:
         """By affected keys; hands over to a full refresh when there are too many."""
         model, plan = self.model, self.plan
         compiled = self.decision.compiled
         assert compiled is not None
         affected, rows = self._temporary("affected"), self._temporary("rows")
         keys, columns = compiled.keys, tuple(name for name, _ in plan.columns)
-        yield stages.AffectedKeys(affected, compiled.affected_keys(plan.changes))
-        yield stages.CountKeys(model.target, affected)
+        yield AffectedKeys(affected, compiled.affected_keys(plan.changes))
+        yield CountKeys(model.target, affected)
         self.outcome.affected_keys, self.outcome.total_keys = (
             int(value) for value in self._first_row()
         )
@@ -493,26 +506,26 @@ class Refresh:
             self.outcome.affected_keys, self.outcome.total_keys, model.config
         ) or self._other_key_types(affected, keys)
         if too_many is not None:
-            yield stages.DropTemporary(affected)
+            yield DropTemporary(affected)
             self.decision = Decision.full(too_many)
             return
         query = compiled.recomputed(plan.changes, affected)
         if model.config.deduplicate:
-            yield stages.Recompute(rows, query)
-            yield stages.KeepUnchanged(model.target, affected, rows, keys, columns)
+            yield Recompute(rows, query)
+            yield KeepUnchanged(model.target, affected, rows, keys, columns)
             self.outcome.rows_unchanged = self._changed_rows()
-            yield stages.DropUnchanged(affected, rows, keys)
+            yield DropUnchanged(affected, rows, keys)
             query = f"SELECT * FROM {quoted(rows)}"
-        yield stages.DeleteKeys(model.target, affected, keys)
+        yield DeleteKeys(model.target, affected, keys)
         self.outcome.rows_deleted = self._changed_rows()
-        yield stages.Insert(model.target, columns, query)
+        yield Insert(model.target, columns, query)
         self.outcome.rows_inserted = self._changed_rows()
-        yield stages.CheckKeys(model.target, affected, keys)
+        yield CheckKeys(model.target, affected, keys)
         if self._first_row()[0]:
             raise SelfCheckFailed("a key stands in the table more than once after the merge")
         if model.config.deduplicate:
-            yield stages.DropTemporary(rows)
-        yield stages.DropTemporary(affected)
+            yield DropTemporary(rows)
+        yield DropTemporary(affected)
 
     def _other_key_types(self, affected: str, keys: tuple[str, ...]) -> Explained | None:
         """Keys match exactly only in the type that the table stores them in."""
@@ -529,7 +542,7 @@ class Refresh:
                 )
         return None
 
-    def _whole(self) -> Iterator[stages.Stage]:
+    def _whole(self) -> Iterator[Stage]:
         """The whole query. The table keeps its identity where its columns stay the same."""
         model, plan = self.model, self.plan
         query = self._text(plan.query)
@@ -542,21 +555,19 @@ class Refresh:
             and self._columns_as_built(plan.state)
         )
         if keep:
-            yield stages.DeleteAll(model.target)
+            yield DeleteAll(model.target)
             self.outcome.rows_deleted = self._changed_rows()
-            yield stages.Insert(model.target, tuple(name for name, _ in plan.columns), query)
+            yield Insert(model.target, tuple(name for name, _ in plan.columns), query)
             self.outcome.rows_inserted = self._changed_rows()
             return
         if exists:
             rows = self._rows(f"SELECT count(*) FROM {model.target}")
             self.outcome.rows_deleted = int(rows[0][0])
-            yield stages.DropExisting(model.target, "table")
+            yield DropExisting(model.target, "table")
         elif self._catalog.view(model.key[1], model.key[2], plan.snapshot) is not None:
-            yield stages.DropExisting(model.target, "view")
-        yield stages.Create(model.target, query)
-        self.outcome.rows_inserted = int(
-            self._rows(f"SELECT count(*) FROM {model.target}")[0][0]
-        )
+            yield DropExisting(model.target, "view")
+        yield Create(model.target, query)
+        self.outcome.rows_inserted = int(self._rows(f"SELECT count(*) FROM {model.target}")[0][0])
 
     def _columns_as_built(self, state: State) -> bool:
         """Whether the table still has the columns that it was built with, in any order."""
@@ -567,16 +578,16 @@ class Refresh:
         names = [name.lower() for name, _ in state.columns]
         return sorted(stored) == sorted(names) and len(set(names)) == len(names)
 
-    def _bookkeeping(self) -> Iterator[stages.Stage]:
+    def _bookkeeping(self) -> Iterator[Stage]:
         model, plan, store = self.model, self.plan, self._store
         if not store.exists(plan.snapshot):
             for statement in store.layout_statements():
-                yield stages.Bookkeeping(statement)
+                yield Bookkeeping(statement)
         fence = store.fence_statement(model.key, self.refresh_id, plan.snapshot)
-        yield stages.Bookkeeping(fence)
-        yield stages.Bookkeeping(store.insert("state_log", self._state_row()))
-        yield stages.Bookkeeping(store.insert("refresh_log", self._history_row()))
-        yield stages.CommitMessage(
+        yield Bookkeeping(fence)
+        yield Bookkeeping(store.insert("state_log", self._state_row()))
+        yield Bookkeeping(store.insert("refresh_log", self._history_row()))
+        yield CommitMessage(
             self._catalog.database,
             f"refresh {model.dynamic_table}: {self.response}",
             commit_info(self.refresh_id, model.dynamic_table, self._invocation_id),
@@ -699,4 +710,3 @@ def failure_row(
         "error_type": type(cause).__name__,
         "error_message": str(error),
     }
-

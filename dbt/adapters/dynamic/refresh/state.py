@@ -188,9 +188,7 @@ class Store:
         columns = {"state_log": _STATE_COLUMNS, "refresh_log": _HISTORY_COLUMNS}[table]
         assert set(row) <= set(columns), set(row) - set(columns)
         names = [name for name in columns if name in row]
-        values = ", ".join(
-            f"{_value(row[name])}::{columns[name]}" for name in names
-        )
+        values = ", ".join(f"{_value(row[name])}::{columns[name]}" for name in names)
         return f"INSERT INTO {self._name(table)} ({', '.join(names)}) VALUES ({values})"
 
     def fence_statement(self, relation: RelationKey, refresh_id: str, snapshot: int) -> str:
@@ -296,7 +294,7 @@ def _views(state: str, history: str) -> dict[str, str]:
     )
     pins = (
         "SELECT dynamic_table, updated_at, "
-        "unnest(from_json(pins, '[{\"database\": \"VARCHAR\", \"schema\": \"VARCHAR\", "
+        'unnest(from_json(pins, \'[{"database": "VARCHAR", "schema": "VARCHAR", '
         '"name": "VARCHAR", "uuid": "VARCHAR", "snapshot": "BIGINT"}]\')) AS pin '
         f"FROM ({latest})"
     )

@@ -40,7 +40,7 @@ class Verified:
     @property
     def names(self) -> set[str]:
         """The names by which a user may ask for it."""
-        database, _, rest = self.dynamic_table.partition(".")
+        _, _, rest = self.dynamic_table.partition(".")
         return {self.dynamic_table, rest, rest.rpartition(".")[2]}
 
     @property

