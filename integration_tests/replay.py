@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from dbt_common.exceptions import DbtRuntimeError
+from feed import Changes, Feed, FeedError
+
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.cli.main import dbtRunner
-from dbt_common.exceptions import DbtRuntimeError
-from feed import Changes, Feed, FeedError
 
 PROJECT = Path(__file__).resolve().parent
 DEFAULT_LAKE = "ducklake:lake.ducklake"
@@ -117,7 +118,7 @@ def refresh(dbt: Dbt, feed: Feed, day: str, changes: Changes) -> list[Refresh]:
     nodes = {run.node.unique_id: run.node for run in results}
     refreshes = []
     with feed.attached():
-        for run in results:
+        for run in sorted(results, key=lambda run: str(run.node.name)):
             if run.node.config.materialized != "dynamic_table":
                 continue
             started = time.perf_counter()
@@ -177,9 +178,9 @@ def replay(days: int) -> list[Refresh]:
         ReplayError: dbt failed, or a table is not what its query says.
     """
     path = os.environ.get("FLIGHTS_LAKE", DEFAULT_LAKE)
+    feed = Feed(path, DuckDBCredentials.path_derived_database_name(path))
     if path == DEFAULT_LAKE:
         remove_lake(Path(DEFAULT_LAKE.removeprefix("ducklake:")))
-    feed = Feed(path, DuckDBCredentials.path_derived_database_name(path))
     dbt = Dbt()
 
     print(f"Loading the year until {START:%Y-%m-%d} ...", flush=True)
@@ -202,9 +203,8 @@ def replay(days: int) -> list[Refresh]:
     print(f"dbt test: {len(tests.results)} tests passed", end="\n\n")
     show(refreshes)
     print()
-    for table in dict.fromkeys(row.table for row in refreshes):
-        dbt.invoke("run-operation", "dynamic_table_verify", "--args", f"{{model: {table}}}")
-        print(*dbt.messages, sep="\n")
+    dbt.invoke("run-operation", "dynamic_table_verify")
+    print("dynamic_table_verify:", *dbt.messages, sep="\n  ")
     return refreshes
 
 

@@ -72,9 +72,13 @@ def _difference(
                 )
             except duckdb.Error:
                 continue  # a view over tables that this dynamic table does not read
-        expected = f"SELECT * FROM ({_moved(definition, lake)})"
         database, schema, table = name.split(".", 2)
         actual = f'SELECT * FROM "{database}"."{schema}"."{table}"'
+        # By name: a contract orders the table's columns, not the query's.
+        names = ", ".join(
+            f'"{column[0]}"' for column in connection.execute(f"DESCRIBE {actual}").fetchall()
+        )
+        expected = f"SELECT {names} FROM ({_moved(definition, lake)})"
         missing = connection.execute(f"{expected} EXCEPT ALL {actual}").fetchall()
         extra = connection.execute(f"{actual} EXCEPT ALL {expected}").fetchall()
     finally:

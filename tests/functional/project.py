@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,17 @@ class LakeProject:
     """A project, its lake, and the only way to run dbt in it.
 
     Args:
-        folder: an empty or missing folder.
+        folder: an empty or missing folder; it becomes the working directory.
         output: keys of the profile's output, over the defaults (an embedded lake).
     """
 
     def __init__(self, folder: Path, **output: Any) -> None:
         self.folder = folder
         (folder / "models").mkdir(parents=True, exist_ok=True)
-        self.path = f"ducklake:{folder}/lake.ducklake"
+        # A relative path keeps the profile the same in every test, so that dbt's parsed macros
+        # can be carried over: that is most of the time of a first run.
+        os.chdir(folder)
+        self.path = "ducklake:lake.ducklake"
         self._yaml(
             "dbt_project.yml",
             {"name": "test", "version": "1.0.0", "profile": "test", "flags": _FLAGS},
@@ -36,6 +40,10 @@ class LakeProject:
         settings = {"type": "dynamic", "path": self.path, "threads": 1, **output}
         self._yaml("profiles.yml", {"test": {"target": "dev", "outputs": {"dev": settings}}})
         self.is_lake = settings["path"] == self.path
+        self.parsed = _PARSED.setdefault(yaml.safe_dump(settings), [])
+        if self.parsed:
+            (folder / "target").mkdir()
+            (folder / "target" / "partial_parse.msgpack").write_bytes(self.parsed[0])
         self.output = ""
         self.sources: dict[str, set[str]] = {}
 
@@ -100,6 +108,9 @@ class LakeProject:
             )
         self.output = shown.getvalue() + (str(result.exception) if result.exception else "")
         self.close()
+        parsed = self.folder / "target" / "partial_parse.msgpack"
+        if not self.parsed and parsed.exists():
+            self.parsed.append(parsed.read_bytes())
         self.check()
         assert result.success is ok, self.output
         results = self.folder / "target" / "run_results.json"
@@ -145,4 +156,6 @@ class LakeProject:
         self.file(path, yaml.safe_dump(content, sort_keys=False))
 
 
+# dbt's parsed project by profile; see LakeProject.
+_PARSED: dict[str, list[bytes]] = {}
 _FLAGS = {"send_anonymous_usage_stats": False, "use_colors": False}

@@ -69,7 +69,7 @@ def message(
     'NO_DATA'
     """
     if action is RefreshAction.NO_DATA:
-        return action.value
+        return "NO_DATA"
     if action is RefreshAction.INCREMENTAL:
         return (
             f"{action.value} {strategy.value} {affected_keys:,}/{total_keys:,} keys "

@@ -47,8 +47,27 @@ def dbt_profile_target(
     close_environment()
 
 
+# The fixtures below are dbt's, made to depend on `database`: without that a class would have the
+# second run in the project of the first.
+
+
 @pytest.fixture(scope="class")
-def logs_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def project_root(database: str, tmpdir_factory: Any) -> Any:
+    return tmpdir_factory.mktemp(f"project_{database}")
+
+
+@pytest.fixture(scope="class")
+def profiles_root(database: str, tmpdir_factory: Any) -> Any:
+    return tmpdir_factory.mktemp(f"profile_{database}")
+
+
+@pytest.fixture(scope="class")
+def prefix(database: str) -> str:
+    return f"test_{database.lower()}"
+
+
+@pytest.fixture(scope="class")
+def logs_dir(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """dbt's own would be in the repository."""
     folder = str(tmp_path_factory.mktemp("logs"))
     with pytest.MonkeyPatch.context() as patch:

@@ -19,10 +19,13 @@ from dbt.adapters.dynamic.incremental.nodes import (
 from dbt.adapters.dynamic.incremental.rules import group_by, project
 from dbt.adapters.dynamic.incremental.versions import aliased
 from dbt.adapters.dynamic.lake.changes import SourceChange
-from dbt.adapters.dynamic.query.qualify import parse_faithfully, qualify, to_sql
+from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
+from dbt.adapters.dynamic.query.qualify import parse_faithfully, place, qualify, to_sql
+from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, ParseTree
 
-_AFFECTED_ALIAS = "affected"
+# Not a name that a model would use.
+_AFFECTED_ALIAS = "dbt_dynamic_affected"
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,13 @@ def compile_query(
         NotIncremental: with the construct that has no rule.
     """
     parsed = parse_faithfully(query.at(), parse_tree)
-    qualified = qualify(parsed, query.sources.values())
+    for table in parsed.find_all(exp.Table):
+        pin = table.args.get("when")
+        if pin is not None and pin.this != SYSTEM_TIME:  # inlining leaves the user's own as AT
+            raise NotIncremental(
+                Reason.UNSUPPORTED_QUERY, f"{table.name} is pinned by hand{place(table)}"
+            )
+    qualified = qualify(parsed, query.sources.values(), aggregates)
     return Compiled(build(qualified, query.sources, aggregates), qualified)
 
 

@@ -34,6 +34,7 @@ class Deltas:
         self.changes = changes
         self.columns = columns
         self._ctes: dict[str, exp.Query] = {}
+        self._feeds: dict[tuple[SourceKey, Sign], str] = {}
 
     def touched(self, node: Node, sign: Sign) -> bool:
         """Whether metadata allows that rows of the node appeared or disappeared."""
@@ -57,9 +58,13 @@ class Deltas:
         """What at least appeared or disappeared, as a relation for FROM; the node is touched."""
         assert isinstance(node, Scan | Join), "a keyed node changes by its keys"
         if isinstance(node, Scan):
-            name = f"{'_'.join(node.source.key)}_{sign.value}"
-            if name not in self._ctes:
+            feed = (node.source.key, sign)
+            if feed not in self._feeds:
+                # Numbered: two schemas may have a table of the same name.
+                name = f"{node.source.key[2]}_{sign.value}_{len(self._feeds) + 1}"
+                self._feeds[feed] = name
                 self._ctes[name] = scan.delta(node, sign, self)
+            name = self._feeds[feed]
         else:
             name = f"{node.name}_{sign.value}"
             if name not in self._ctes:

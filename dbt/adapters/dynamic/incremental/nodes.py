@@ -150,6 +150,8 @@ _CLAUSES = {
     "prewhere": "PREWHERE",
 }
 _LIMITS = ("limit", "offset", "fetch")
+# Calls whose answer depends on how columns are called, not on rows alone.
+_OF_NAMES = frozenset({"alias", "columns"})
 # Calls that make several rows of one; DuckDB treats them apart from ordinary functions.
 _SET_RETURNING = frozenset({"unnest", "generate_subscripts", "explode"})
 
@@ -161,7 +163,10 @@ class _Builder:
         self.count = 0
 
     def query(self, query: exp.Expr, ctes: Mapping[str, Node]) -> Node:
-        if isinstance(query, exp.Subquery) and not query.args.get("pivots"):
+        if isinstance(query, exp.Subquery):
+            for name, value in query.args.items():
+                if value and name not in ("this", "alias"):
+                    raise _unsupported(f"{name.upper()} of a query in parentheses", query)
             return self.query(query.this, ctes)
         with_ = query.args.get("with_")
         if with_ is not None:
@@ -185,8 +190,14 @@ class _Builder:
 
     def select(self, query: exp.Select, ctes: Mapping[str, Node]) -> Node:
         query = query.copy()
+        order = query.args.get("order")
+        if order is not None and self.aggregates_in(order) and not query.args.get("group"):
+            raise _unsupported("an aggregate in ORDER BY without GROUP BY", order)
         for clause in ("with_", "order"):  # ORDER BY without LIMIT says nothing about rows
             query.set(clause, None)
+        names = [projection.alias_or_name for projection in query.expressions]
+        if len(set(names)) != len(names):
+            raise _unsupported("two columns of the same name", query)
         inputs = self.inputs(query, ctes)
         self.expressions(query, inputs)
         inputs = {
@@ -260,14 +271,19 @@ class _Builder:
                 raise _unsupported("a window function", node)
             if isinstance(node, exp.Column) and node.table not in inputs:
                 raise _unsupported(f"the name {node.sql()}", node)
-            if isinstance(node, exp.TableColumn | exp.Star) and not isinstance(
-                node.parent, exp.Anonymous | exp.Count
+            if isinstance(node, exp.TableColumn | exp.Star) and not (
+                isinstance(node, exp.Star) and _call_name(node.parent) == "count"
             ):
                 raise _unsupported("a whole row as a value", node)
             if isinstance(node, exp.Collate):
                 raise _unsupported("COLLATE", node)
             if isinstance(node, exp.Unnest) or _call_name(node) in _SET_RETURNING:
                 raise _unsupported("UNNEST", node)
+            if _call_name(node) in _OF_NAMES or (
+                _call_name(node) == "struct_pack"
+                and not all(isinstance(value, exp.PropertyEQ) for value in node.expressions)
+            ):
+                raise _unsupported(f"{_call_name(node).upper()}()", node)
 
     def aggregated(self, query: exp.Select) -> bool:
         return any(self.aggregates_in(projection) for projection in query.expressions) or bool(
@@ -291,12 +307,21 @@ class _Builder:
                 if not self.aggregates_in(projection)
             ]
         else:
-            expressions = list(group.expressions)
+            expressions = [
+                part
+                for expression in group.expressions
+                for part in (
+                    expression.expressions
+                    if isinstance(expression, exp.Tuple)
+                    else [expression.unnest()]
+                )
+                if not isinstance(part, exp.Literal)  # a constant separates nothing
+            ]
         if not expressions:
             raise _unsupported("an aggregate without GROUP BY", query)
         keys: dict[str, exp.Expr] = {}
         for expression in expressions:
-            holders = [p.alias for p in query.expressions if p.unalias() == expression]
+            holders = [p.alias for p in query.expressions if p.unalias().unnest() == expression]
             if not holders:
                 raise NotIncremental(
                     Reason.KEYS_NOT_IN_OUTPUT,
@@ -325,8 +350,10 @@ class _Builder:
         return Project(name, query, inputs, keys)
 
 
-def _call_name(node: exp.Expr) -> str:
-    return str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
+def _call_name(node: exp.Expr | None) -> str:
+    if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
+        return str(node.this).lower()
+    return ""
 
 
 def _own_expressions(query: exp.Select) -> Iterator[exp.Expr]:

@@ -85,5 +85,24 @@ def unstable(
     return None
 
 
+def aggregate_names(functions: Functions) -> frozenset[str]:
+    """The names of all aggregates, lower case: DuckDB's macros that call one are some, too."""
+    names = {
+        name
+        for name, facts in functions.items()
+        if any(fact.kind == "aggregate" for fact in facts)
+    }
+    while True:
+        more = {
+            name
+            for name, facts in functions.items()
+            if name not in names
+            and any(fact.kind == "macro" and fact.calls & names for fact in facts)
+        }
+        if not more:
+            return frozenset(names)
+        names |= more
+
+
 def _calls(names: set[str]) -> str:
     return ", ".join(sorted(names))

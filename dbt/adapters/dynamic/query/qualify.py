@@ -45,6 +45,8 @@ def parse_faithfully(sql: str, parse_tree: ParseTree) -> exp.Query:
     try:
         expression = sqlglot.parse_one(sql, dialect=PinnedDuckDB)
         text = to_sql(expression)
+    except RecursionError as error:
+        raise _too_deep() from error
     except SqlglotError as error:
         errors = getattr(error, "errors", None)
         where = errors[0] if errors else {}
@@ -65,12 +67,15 @@ def parse_faithfully(sql: str, parse_tree: ParseTree) -> exp.Query:
     return expression
 
 
-def qualify(expression: exp.Query, sources: Iterable[Source]) -> exp.Query:
+def qualify(
+    expression: exp.Query, sources: Iterable[Source], aggregates: frozenset[str]
+) -> exp.Query:
     """Qualify every name of a query.
 
     Args:
         expression: the parsed query; it is not changed.
         sources: the tables that it reads, with their columns.
+        aggregates: names of DuckDB's aggregate functions, lower case.
 
     Returns:
         A copy in which stars are expanded, columns qualified, aliases resolved, and all
@@ -87,9 +92,14 @@ def qualify(expression: exp.Query, sources: Iterable[Source]) -> exp.Query:
             column.name.lower(): "UNKNOWN" for column in source.table.columns
         }
     copy = expression.copy()
-    for field in copy.find_all(exp.PropertyEQ, exp.Kwarg):
-        # The name of a struct's field is data: struct_pack(Total := 1).
-        for name in field.this.find_all(exp.Identifier):
+    for call in list(copy.find_all(exp.Anonymous)):
+        if call.name.lower() in aggregates:
+            # sqlglot must know them: in HAVING sum(b) > 3, b is the column, not an alias b.
+            call.replace(exp.AnonymousAggFunc(this=call.this, expressions=call.expressions))
+    # The name of a struct's field is data: struct_pack(Total := 1), x::STRUCT(Total INT).
+    fields = [field.this for field in copy.find_all(exp.PropertyEQ, exp.Kwarg)]
+    for field in [*fields, *copy.find_all(exp.DataType)]:
+        for name in field.find_all(exp.Identifier):
             name.meta["case_sensitive"] = True
     try:
         qualified = sqlglot_qualify(
@@ -99,11 +109,17 @@ def qualify(expression: exp.Query, sources: Iterable[Source]) -> exp.Query:
             identify=True,
             quote_identifiers=True,
         )
+    except RecursionError as error:
+        raise _too_deep() from error
     except SqlglotError as error:
         raise NotIncremental(
             Reason.UNPARSED_SQL, f"sqlglot cannot resolve this SQL: {_first_line(error)}"
         ) from error
     return qualified
+
+
+def _too_deep() -> NotIncremental:
+    return NotIncremental(Reason.UNPARSED_SQL, "its expressions are nested too deeply")
 
 
 def _first_line(error: Exception) -> str:

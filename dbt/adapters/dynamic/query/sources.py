@@ -88,6 +88,7 @@ class ModelQuery:
         table_functions: functions in FROM that may read something.
         pinnable: False where a name could not be found in the text; then the query can only be
             read as it is.
+        fingerprint: what the query means, whatever its spelling, comments and pins: a SHA-256.
     """
 
     pieces: list[str | Source] = field(default_factory=list)
@@ -98,6 +99,7 @@ class ModelQuery:
     session_names: set[str] = field(default_factory=set)
     table_functions: set[str] = field(default_factory=set)
     pinnable: bool = True
+    fingerprint: str = ""
 
     def at(self, snapshots: Mapping[tuple[str, str, str], int] | None = None) -> str:
         """The query in the pinned-query language.
@@ -114,12 +116,6 @@ class ModelQuery:
             name = quoted(piece.database, piece.table.schema, piece.table.name)
             text.append(f"{name} {SYSTEM_TIME} SNAPSHOT {snapshot}")
         return "".join(text)
-
-    def fingerprint(self, parse_tree: ParseTree) -> str:
-        """What the query means, whatever its spelling, comments and pins: a SHA-256."""
-        unpinned = self.at(dict.fromkeys(self.sources, 0)) if self.pinnable else self.at()
-        meaning = json.dumps(shape(parse_tree(lower(unpinned))), sort_keys=True)
-        return hashlib.sha256(meaning.encode()).hexdigest()
 
 
 def inline(
@@ -139,6 +135,9 @@ def inline(
     """
     query = ModelQuery()
     _inline(lower(sql), parse_tree, resolver, database, schema, query, 0)
+    unpinned = query.at(dict.fromkeys(query.sources, 0)) if query.pinnable else sql
+    meaning = json.dumps(shape_of(unpinned, parse_tree), sort_keys=True)
+    query.fingerprint = hashlib.sha256(meaning.encode()).hexdigest()
     return query
 
 

@@ -202,6 +202,15 @@ def shape(tree: Any) -> Any:
             plain[key] = plain[key].lower()
     if plain.get("type") == "COLUMN_REF":
         plain["column_names"] = [name.lower() for name in plain["column_names"]]
+    if isinstance(plain.get("type_info"), dict) and isinstance(
+        plain["type_info"].get("name"), str
+    ):
+        plain["type_info"]["name"] = plain["type_info"]["name"].lower()
+    if plain.get("type") == "OPERATOR_NOT" and len(plain.get("children", [])) == 1:
+        (child,) = plain["children"]
+        if child.get("type") == "OPERATOR_IS_NULL" and "alias" not in child:
+            # NOT x IS NULL is x IS NOT NULL.
+            plain = {**plain, "type": "OPERATOR_IS_NOT_NULL", "children": child["children"]}
     return plain
 
 

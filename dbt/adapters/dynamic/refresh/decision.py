@@ -155,10 +155,12 @@ def _decide(facts: Facts) -> Decision:
                     Reason.SOURCE_SCHEMA_CHANGED, f"{'.'.join(key)}: {facts.moved_columns[key]}"
                 )
             )
+    # A table that only an unused CTE names is tracked and never read.
+    read = facts.compiled.columns if isinstance(facts.compiled, Compiled) else facts.changes
     changed = [
         ".".join(key)
         for key, change in facts.changes.items()
-        if change.kind is not ChangeKind.UNCHANGED
+        if change.kind is not ChangeKind.UNCHANGED and key in read
     ]
     if not changed:
         return Decision(

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from dbt_common.exceptions import DbtRuntimeError
+
 from dbt.adapters.dynamic.config import DynamicTableConfig
 from dbt.adapters.dynamic.errors import DynamicTableError, SelfCheckFailed
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
@@ -21,7 +23,7 @@ from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows, quoted
 from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
-from dbt.adapters.dynamic.query.functions import unstable
+from dbt.adapters.dynamic.query.functions import aggregate_names, unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
 from dbt.adapters.dynamic.refresh.decision import (
@@ -275,7 +277,7 @@ class Refresh:
             )
             for source in sources.values()
         )
-        fingerprint = query.fingerprint(self._engine.parse_tree) if query else model.sql
+        fingerprint = query.fingerprint if query else model.sql
         functions = self._engine.functions()
         moving = (
             unstable(query.functions | query.table_functions, query.session_names, functions)
@@ -286,12 +288,7 @@ class Refresh:
         if query is None or unpinned is not None:
             compiled = NotIncremental(Reason.UNPARSED_SQL, "the query cannot be pinned")
         else:
-            aggregates = frozenset(
-                name
-                for name, facts in functions.items()
-                if any(fact.kind == "aggregate" for fact in facts)
-            )
-            compiled = self._compile(query, aggregates)
+            compiled = self._compile(query, aggregate_names(functions))
         commits = self._commits(state, pins, snapshot)
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes = self._changes(state, query, commits) if rebuild is None and state else {}
@@ -348,6 +345,8 @@ class Refresh:
             return None, Explained(
                 Reason.UNPARSED_SQL, f"DuckDB gives no parse tree of this statement ({error})"
             )
+        except RecursionError:
+            return None, Explained(Reason.UNPARSED_SQL, "its expressions are nested too deeply")
         if not query.pinnable:
             return query, Explained(
                 Reason.UNPARSED_SQL, "a table's name could not be found in the SQL to pin it"
@@ -360,7 +359,12 @@ class Refresh:
         except NotIncremental as reason:
             return reason
         wanted = self._engine.describe(query.at())
-        found = self._engine.describe(compiled.text)
+        try:
+            found = self._engine.describe(compiled.text)
+        except DbtRuntimeError as error:
+            return NotIncremental(
+                Reason.UNPARSED_SQL, f"sqlglot's reading of this SQL does not bind: {error}"
+            )
         # Columns without an alias may be called differently; count and types must agree.
         if [kind for _, kind in wanted] != [kind for _, kind in found]:
             return NotIncremental(
@@ -472,7 +476,7 @@ class Refresh:
             if not change.altered:
                 continue
             if isinstance(compiled, Compiled):
-                referenced = compiled.columns[key]
+                referenced = compiled.columns.get(key, frozenset())
             else:  # which columns the query reads is not known: any of them may be
                 both = [
                     *change.table.columns,

@@ -1,0 +1,232 @@
+"""What happens to sources, by the hazards of design.md §6. Every run is checked by the oracle.
+
+Each test fails when its guard is removed: the refresh would then call itself incremental (or see
+no data) and leave wrong rows, which the oracle finds.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.project import LakeProject
+
+EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
+BY_KEY = "SELECT k, count(*) AS n, sum(v) AS total FROM {{ source('raw', 'events') }} GROUP BY k"
+
+
+@pytest.fixture
+def built(project: LakeProject) -> LakeProject:
+    """A project whose one dynamic table was built."""
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY)
+    project.run()
+    return project
+
+
+def outcome(project: LakeProject, *arguments: str, model: str = "by_key") -> tuple[str, str]:
+    """Action and reason code of one more run."""
+    response = project.run(*arguments)[model]
+    return response["refresh_action"], response["reason_code"]
+
+
+def test_replaced_source(built: LakeProject) -> None:
+    """§6.1: the feed would show the new table's inserts and none of the old rows' deletes."""
+    built.sql("CREATE OR REPLACE TABLE raw.events AS SELECT 1 AS id, 3 AS k, 5 AS v")
+    assert outcome(built) == ("REINITIALIZE", "SOURCE_REPLACED")
+
+
+def test_dropped_and_created_source(built: LakeProject) -> None:
+    """§6.2."""
+    built.sql("DROP TABLE raw.events", "CREATE TABLE raw.events AS SELECT 1 AS id, 3 AS k, 5 AS v")
+    assert outcome(built) == ("REINITIALIZE", "SOURCE_REPLACED")
+
+
+def test_dbts_own_table_swap_is_a_replaced_source(project: LakeProject) -> None:
+    """§6.1: a `table` model is a new table in every run."""
+    project.source("events", EVENTS)
+    project.model("kept", "SELECT * FROM {{ source('raw', 'events') }}", materialized="table")
+    project.model("by_key", "SELECT k, sum(v) AS total FROM {{ ref('kept') }} GROUP BY k")
+    project.run()
+    project.sql("DELETE FROM raw.events WHERE k < 40")
+    assert outcome(project) == ("REINITIALIZE", "SOURCE_REPLACED")
+
+
+def test_column_with_default_that_the_query_reads(project: LakeProject) -> None:
+    """§6.3: no change rows at all, yet the values differ."""
+    project.source("events", EVENTS)
+    project.model("by_key", "SELECT k, sum(v) AS t FROM {{ source('raw', 'events') }} GROUP BY k")
+    project.run()
+    project.sql(
+        "ALTER TABLE raw.events DROP COLUMN v", "ALTER TABLE raw.events ADD COLUMN v INT DEFAULT 7"
+    )
+    assert outcome(project) == ("REINITIALIZE", "SOURCE_SCHEMA_CHANGED")
+
+
+def test_retyped_column_that_the_query_reads(built: LakeProject) -> None:
+    """§6.3: the table is built anew with the new type."""
+    built.sql("ALTER TABLE raw.events ALTER v TYPE HUGEINT")
+    assert outcome(built) == ("REINITIALIZE", "SOURCE_SCHEMA_CHANGED")
+
+
+def test_column_that_the_query_does_not_read(built: LakeProject) -> None:
+    """§6.3: nothing to do; and a later change of rows is still merged."""
+    built.sql("ALTER TABLE raw.events ADD COLUMN note VARCHAR DEFAULT 'x'")
+    assert outcome(built) == ("NO_DATA", "NO_CHANGES")
+    built.sql(
+        "UPDATE raw.events SET v = v + 1 WHERE k = 3",
+        "INSERT INTO raw.events VALUES (900, 4, 9, 'y')",
+        "ALTER TABLE raw.events DROP COLUMN note",
+    )
+    assert outcome(built) == ("INCREMENTAL", "SOURCE_CHANGED")
+
+
+def test_star_over_an_added_column(project: LakeProject) -> None:
+    """§6.3: SELECT * reads the new column too."""
+    project.source("events", EVENTS)
+    project.model(
+        "by_key",
+        "SELECT k, max(c) AS c FROM (SELECT k, columns(*)::VARCHAR AS c "
+        "FROM {{ source('raw', 'events') }}) GROUP BY k",
+    )
+    project.model("all_columns", "SELECT * FROM {{ source('raw', 'events') }}")
+    project.run()
+    project.sql("ALTER TABLE raw.events ADD COLUMN note VARCHAR DEFAULT 'x'")
+    assert outcome(project, model="all_columns") == ("REINITIALIZE", "SOURCE_SCHEMA_CHANGED")
+    assert project.sql("SELECT count(note) FROM main.all_columns") == [(500,)]
+
+
+def test_renamed_source(built: LakeProject) -> None:
+    """§6.4: a renamed table cannot be read by its new name at an old version."""
+    built.sql(
+        "ALTER TABLE raw.events RENAME TO old_events",
+        "CREATE TABLE raw.other AS FROM raw.old_events WHERE k <> 1",
+        "ALTER TABLE raw.old_events RENAME TO events",
+    )
+    assert outcome(built) == ("NO_DATA", "NO_CHANGES")
+    built.sql(
+        "ALTER TABLE raw.events RENAME TO old_events", "ALTER TABLE raw.other RENAME TO events"
+    )
+    assert outcome(built) == ("REINITIALIZE", "SOURCE_REPLACED")
+
+
+def test_expired_watermark(built: LakeProject) -> None:
+    """§6.5: with the watermark expired the feed is wrong without an error."""
+    ((pin,),) = built.sql("SELECT last_snapshot FROM dbt_dynamic.source_snapshots")
+    built.sql("DELETE FROM raw.events WHERE k = 3", "INSERT INTO raw.events VALUES (1000, 5, 1)")
+    built.sql(f"CALL ducklake_expire_snapshots('lake', versions => [{pin}])")
+    assert outcome(built) == ("REINITIALIZE", "SNAPSHOT_EXPIRED")
+
+
+def test_expired_between_the_pins(built: LakeProject) -> None:
+    """§6.5: a gap inside the range is no better."""
+    built.sql("DELETE FROM raw.events WHERE k = 3")
+    ((gap,),) = built.sql("SELECT max(snapshot_id) FROM lake.snapshots()")
+    built.sql("DELETE FROM raw.events WHERE k = 4")
+    built.sql(f"CALL ducklake_expire_snapshots('lake', versions => [{gap}])")
+    action, reason = outcome(built)
+    assert action == "REINITIALIZE"
+    assert reason in ("SNAPSHOT_EXPIRED", "STATE_STALE")
+
+
+def test_no_op_update_is_seen_and_harmless(built: LakeProject) -> None:
+    """§6.8: an update that changes nothing is still in the feed."""
+    built.sql("UPDATE raw.events SET v = v WHERE k = 3")
+    response = built.run()["by_key"]
+    assert response["refresh_action"] == "INCREMENTAL"
+    assert response["affected_keys"] == 1
+
+
+def test_deduplicate_writes_nothing_for_a_no_op_update(project: LakeProject) -> None:
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY, deduplicate=True)
+    project.run()
+    project.sql(
+        "UPDATE raw.events SET v = v WHERE k = 3",
+        "UPDATE raw.events SET v = v + 1 WHERE k = 4",
+        "DELETE FROM raw.events WHERE k = 5",
+        "INSERT INTO raw.events VALUES (1000, NULL, 1)",
+    )
+    response = project.run()["by_key"]
+    assert response["rows_unchanged"] == 1
+    assert (response["rows_inserted"], response["rows_deleted"]) == (2, 2)
+
+
+@pytest.mark.parametrize("rows", [1, 200], ids=["inlined", "in files"])
+def test_inlined_and_written_rows(built: LakeProject, rows: int) -> None:
+    """§6.12: DuckLake keeps small inserts in the catalog; both sides of its limit."""
+    built.sql(
+        f"INSERT INTO raw.events SELECT 1000 + i, 60 + i % 3, i FROM range({rows}) r(i)",
+        "UPDATE raw.events SET k = 1 WHERE id = 1000",
+        "DELETE FROM raw.events WHERE id = 7",
+    )
+    assert outcome(built) == ("INCREMENTAL", "SOURCE_CHANGED")
+
+
+def test_compaction_alone_changes_nothing(built: LakeProject) -> None:
+    """§6.13: merging adjacent files makes a snapshot and no change."""
+    built.sql(*(f"INSERT INTO raw.events SELECT {i}, 1, i FROM range(50) r(i)" for i in range(3)))
+    assert outcome(built) == ("INCREMENTAL", "SOURCE_CHANGED")
+    before = built.sql("SELECT max(snapshot_id) FROM lake.snapshots()")
+    built.sql("CALL ducklake_merge_adjacent_files('lake', 'events', schema => 'raw')")
+    assert built.sql("SELECT max(snapshot_id) FROM lake.snapshots()") > before
+    assert outcome(built) == ("NO_DATA", "NO_CHANGES")
+
+
+def test_rewritten_files_affect_only_what_changed(built: LakeProject) -> None:
+    """§6.13: the feed shows every row of a rewritten file; the keys must not explode."""
+    built.sql(
+        "DELETE FROM raw.events WHERE k = 3 AND id > 100",
+        "UPDATE raw.events SET k = 9 WHERE id = 8",
+        "CALL ducklake_rewrite_data_files('lake', 'events', schema => 'raw', "
+        "delete_threshold => 0)",
+    )
+    response = built.run()["by_key"]
+    assert response["refresh_action"] == "INCREMENTAL"
+    assert response["affected_keys"] == 3  # 3; 8 and 9
+
+
+def test_view_is_inlined_and_followed(project: LakeProject) -> None:
+    """§6.11: a view has no version; its tables are pinned, its text is part of the definition."""
+    project.source("events", EVENTS)
+    project.model(
+        "staged",
+        "SELECT k + 1 AS key, v FROM {{ source('raw', 'events') }} WHERE v > 10",
+        materialized="view",
+    )
+    project.model("by_key", "SELECT key, sum(v) AS t FROM {{ ref('staged') }} GROUP BY key")
+    project.run()
+    project.sql(
+        "UPDATE raw.events SET v = 1 WHERE id = 30", "DELETE FROM raw.events WHERE id = 40"
+    )
+    assert outcome(project) == ("INCREMENTAL", "SOURCE_CHANGED")
+    project.model(
+        "staged",
+        "SELECT k + 2 AS key, v FROM {{ source('raw', 'events') }}",
+        materialized="view",
+    )
+    assert outcome(project) == ("REINITIALIZE", "DEFINITION_CHANGED")
+
+
+def test_one_base_snapshot_for_all_models_of_a_run(project: LakeProject) -> None:
+    """design.md §7: a commit that lands between two models is seen by both or by none."""
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY, post_hook="INSERT INTO raw.events VALUES (2000, 1, 1000000)")
+    project.model(
+        "both",
+        "SELECT a.k, a.n, count(*) AS m FROM {{ ref('by_key') }} a "
+        "JOIN {{ source('raw', 'events') }} b ON a.k = b.k GROUP BY a.k, a.n",
+    )
+    project.run()
+    assert project.sql("SELECT count(*) FROM main.both WHERE n <> m") == [(0,)]
+    project.run()
+    assert project.sql("SELECT count(*) FROM main.both WHERE n <> m") == [(0,)]
+
+
+def test_a_source_outside_the_lake_is_read_in_every_run(project: LakeProject) -> None:
+    project.file("numbers.csv", "k,v\n1,10\n2,20\n")
+    csv = project.folder / "numbers.csv"
+    project.model("from_file", f"SELECT k, sum(v) AS v FROM read_csv('{csv}') GROUP BY k")
+    assert outcome(project, model="from_file") == ("FULL", "FIRST_BUILD")
+    project.file("numbers.csv", "k,v\n1,10\n2,21\n")
+    assert outcome(project, model="from_file") == ("FULL", "CHANGE_TRACKING_NONE")
+    assert project.sql("SELECT v FROM main.from_file WHERE k = 2") == [(21,)]
