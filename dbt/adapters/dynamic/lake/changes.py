@@ -86,8 +86,9 @@ class SourceChange:
     detail: str = ""
 
     @property
-    def has_deletes(self) -> bool:
-        return self.kind is ChangeKind.CHANGES
+    def quiet(self) -> bool:
+        """Whether neither a row nor a column can differ."""
+        return self.kind is ChangeKind.UNCHANGED and not self.altered
 
 
 def words_for(table_id: int, commits: Iterable[Commit]) -> frozenset[str]:

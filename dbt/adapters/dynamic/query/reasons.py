@@ -38,7 +38,7 @@ class Reason(str, Enum):
     UNPARSED_SQL = "UNPARSED_SQL"
     UNSUPPORTED_QUERY = "UNSUPPORTED_QUERY"
     KEYS_NOT_IN_OUTPUT = "KEYS_NOT_IN_OUTPUT"
-    KEY_TYPE_CHANGED = "KEY_TYPE_CHANGED"
+    KEY_TYPE_UNSUPPORTED = "KEY_TYPE_UNSUPPORTED"
 
     def __str__(self) -> str:
         return self.value

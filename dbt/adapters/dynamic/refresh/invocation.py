@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from dbt.adapters.dynamic.query.functions import Functions
 
 RelationKey = tuple[str, str, str]
 
@@ -12,13 +14,14 @@ class Invocation:
     """Which snapshot each relation is read at during one dbt invocation.
 
     Base tables are read at one base snapshot per lake; what this invocation built is read at its
-    result. Threads share one object.
+    result. What DuckDB knows of functions is asked for once. Threads share one object.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._base: dict[str, int] = {}
         self._results: dict[RelationKey, int] = {}
+        self._functions: Functions = {}
 
     def base(self, database: str, current_snapshot: Callable[[], int]) -> int:
         """The lake's base snapshot: the one that was current when it was first asked for."""
@@ -26,6 +29,16 @@ class Invocation:
             if database not in self._base:
                 self._base[database] = current_snapshot()
             return self._base[database]
+
+    def functions(self, names: Iterable[str], load: Callable[[], Functions]) -> Functions:
+        """DuckDB's function catalog, loaded again when it lacks one of these names.
+
+        A macro that a hook creates is unknown before, so it is never taken for a plain function.
+        """
+        with self._lock:
+            if not all(name in self._functions for name in names):
+                self._functions = load()
+            return self._functions
 
     def built(self, relation: RelationKey, snapshot: int) -> None:
         """Note that this invocation built a relation, and a snapshot that shows the result."""

@@ -22,8 +22,9 @@ from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows, quoted
 from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare
+from dbt.adapters.dynamic.lake.types import stored_inexactly
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
-from dbt.adapters.dynamic.query.functions import aggregate_names, unstable
+from dbt.adapters.dynamic.query.functions import Functions, aggregate_names, unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
 from dbt.adapters.dynamic.refresh.decision import (
@@ -62,6 +63,9 @@ from dbt.adapters.dynamic.refresh.state import (
 )
 from dbt.adapters.dynamic.relation import relation_key
 from dbt.adapters.dynamic.response import RefreshAction, RefreshResponse, Strategy, message
+from dbt.adapters.events.logging import AdapterLogger
+
+logger = AdapterLogger("dynamic")
 
 
 @dataclass(frozen=True)
@@ -278,24 +282,22 @@ class Refresh:
             for source in sources.values()
         )
         fingerprint = query.fingerprint if query else model.sql
-        functions = self._engine.functions()
-        moving = (
-            unstable(query.functions | query.table_functions, query.session_names, functions)
-            if query
-            else None
-        )
-        compiled: Compiled | NotIncremental
-        if query is None or unpinned is not None:
-            compiled = NotIncremental(Reason.UNPARSED_SQL, "the query cannot be pinned")
-        else:
-            compiled = self._compile(query, aggregate_names(functions))
         commits = self._commits(state, pins, snapshot)
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes = self._changes(state, query, commits) if rebuild is None and state else {}
+        quiet = rebuild is None and all(change.quiet for change in changes.values())
+        functions = self._functions(query)
+        compiled: Compiled | NotIncremental
+        if query is None or unpinned is not None:
+            compiled = NotIncremental(Reason.UNPARSED_SQL, "the query cannot be pinned")
+        elif quiet:
+            compiled = NotIncremental(Reason.NO_CHANGES, "nothing to compile for")
+        else:
+            compiled = self._compile(query, aggregate_names(functions))
         facts = Facts(
             config=model.config,
             rebuild=rebuild,
-            unstable=moving,
+            unstable=self._unstable(query, functions),
             untracked=untracked_names(query) if query else [],
             unpinned=unpinned,
             compiled=compiled,
@@ -353,6 +355,16 @@ class Refresh:
             )
         return query, None
 
+    def _functions(self, query: ModelQuery | None) -> Functions:
+        calls = query.functions | query.table_functions if query else set()
+        return self._invocation.functions(calls, self._engine.functions)
+
+    def _unstable(self, query: ModelQuery | None, functions: Functions) -> Explained | None:
+        if query is None:
+            return None
+        calls = query.functions | query.table_functions
+        return unstable(calls, query.session_names, functions)
+
     def _compile(self, query: ModelQuery, aggregates: frozenset[str]) -> Compiled | NotIncremental:
         try:
             compiled = compile_query(query, self._engine.parse_tree, aggregates)
@@ -371,6 +383,7 @@ class Refresh:
                 Reason.UNPARSED_SQL,
                 "sqlglot's reading of this SQL has other columns than DuckDB's",
             )
+        types = {name.lower(): kind for name, kind in wanted}
         lower_names = [name.lower() for name, _ in wanted]
         if len(set(lower_names)) != len(lower_names):
             return NotIncremental(
@@ -380,6 +393,12 @@ class Refresh:
             return NotIncremental(
                 Reason.KEYS_NOT_IN_OUTPUT, "a grouping column has no name; give it an alias"
             )
+        for key in compiled.keys:
+            if stored_inexactly(types[key]):
+                return NotIncremental(
+                    Reason.KEY_TYPE_UNSUPPORTED,
+                    f"a lake does not store the key {key} exactly, of type {types[key]}; cast it",
+                )
         return compiled
 
     def _commits(
@@ -540,7 +559,7 @@ class Refresh:
         for name, kind in self._engine.describe(f"SELECT * FROM {quoted(affected)}"):
             if stored.get(name.lower()) != kind:
                 return Explained(
-                    Reason.KEY_TYPE_CHANGED,
+                    Reason.KEY_TYPE_UNSUPPORTED,
                     f"the key {name} is {kind} in the query and {stored.get(name.lower())} in "
                     "the table",
                 )
@@ -571,7 +590,16 @@ class Refresh:
         elif self._catalog.view(model.key[1], model.key[2], plan.snapshot) is not None:
             yield DropExisting(model.target, "view")
         yield Create(model.target, query)
+        self._warn_of_inexact_columns()
         self.outcome.rows_inserted = int(self._rows(f"SELECT count(*) FROM {model.target}")[0][0])
+
+    def _warn_of_inexact_columns(self) -> None:
+        for name, kind in self.plan.columns:
+            if stored_inexactly(kind):
+                logger.warning(
+                    f"{self.model.dynamic_table}: column {name} is {kind}, which a DuckLake keeps "
+                    f"in Parquet with less precision ({stored_inexactly(kind)})"
+                )
 
     def _columns_as_built(self, state: State) -> bool:
         """Whether the table still has the columns that it was built with, in any order."""
