@@ -267,7 +267,7 @@ def test_hand_pinned_source_is_a_constant(project: LakeProject) -> None:
     ((snapshot,),) = project.sql("SELECT max(snapshot_id) FROM lake.snapshots()")
     project.model(
         "by_key",
-        f"SELECT k, count(*) AS n FROM raw.events AS e AT (VERSION => {snapshot}) GROUP BY k",
+        f"SELECT k, count(*) AS n FROM lake.raw.events AS e AT (VERSION => {snapshot}) GROUP BY k",
     )
     project.run()
     project.sql("DELETE FROM raw.events")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
@@ -54,3 +55,11 @@ class LakeEnvironment(LocalEnvironment):
         if creds.main_is_lake:
             cursor.execute(f"USE {quoted(creds.database)}")
         return super().initialize_cursor(creds, cursor, plugins, registered_df or {})
+
+    def close(self) -> None:
+        """Close the instance, lakes first: after a failed commit DuckLake would keep them open."""
+        if self.conn is not None:
+            for name in sorted(self.creds._ducklake_dbs):
+                with contextlib.suppress(duckdb.Error):
+                    self.conn.execute(f"DETACH DATABASE IF EXISTS {quoted(name)}")
+        super().close()

@@ -1,15 +1,20 @@
-"""The basic class of materializations with dynamic tables among them."""
+"""The basic class of materializations with dynamic tables among them, on DuckLake."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import duckdb
 import pytest
 
+from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.tests.adapter.basic import files
 from dbt.tests.adapter.basic.test_base import BaseSimpleMaterializations
 from dbt.tests.fixtures.project import TestProjInfo
 from dbt.tests.util import check_relation_types, check_relations_equal, run_dbt
+from tests.functional.adapter.conftest import close_environment
+from tests.functional.oracle import differences
 
 
 class TestSimpleMaterializations(BaseSimpleMaterializations):
@@ -19,27 +24,44 @@ class TestSimpleMaterializations(BaseSimpleMaterializations):
 
     @pytest.fixture(scope="class")
     def models(self) -> dict[str, str]:
-        swappable = "{{ config(materialized=var('materialized_var', 'dynamic_table')) }}"
+        kind = "{{ config(materialized=var('materialized_var', 'dynamic_table')) }}"
         return {
             "view_model.sql": files.base_view_sql,
             "table_model.sql": "{{ config(materialized='dynamic_table') }}" + files.model_base,
-            "swappable.sql": swappable + files.model_base,
+            "swappable.sql": kind + files.model_base,
             "schema.yml": files.schema_base_yml,
         }
 
-    def test_kinds(self, project: TestProjInfo) -> None:
+    @pytest.fixture(autouse=True)
+    def oracle(self, clean_up: None, dbt_profile_target: dict[str, Any]) -> Iterator[None]:
+        """Whatever a test did, the dynamic tables equal their queries before they are dropped."""
+        yield
+        close_environment()
+        with duckdb.connect() as connection:
+            load_extension(connection, "ducklake")
+            connection.execute(f"ATTACH '{dbt_profile_target['path']}' AS lake")
+            connection.execute("USE lake")
+            found = differences(connection)
+        assert {name.split(".")[2] for name in found} == {"swappable", "table_model"}
+        assert not any(found.values()), found
+
+    @pytest.mark.parametrize(
+        ("kind", "reason"),
+        [
+            ("view", "FIRST_BUILD"),
+            # The base's model adds all rows again: nothing has changed but the table itself.
+            ("incremental", "TARGET_MODIFIED"),
+            ("table", "STATE_STALE"),
+        ],
+    )
+    def test_there_and_back(self, project: TestProjInfo, kind: str, reason: str) -> None:
+        """A dynamic table becomes something else and a dynamic table again."""
         run_dbt(["seed"])
         run_dbt(["run"])
-        for kind in ("view", "incremental", "table"):
-            for now in (kind, "dynamic_table", "dynamic_table"):
-                r = run_dbt(["run", "--select", "swappable", "--vars", f"materialized_var: {now}"])
-                print("@@@", kind, now, r.results[0].adapter_response)
-                check_relation_types(
-                    project.adapter, {"swappable": "view" if now == "view" else "table"}
-                )
-                if now == "dynamic_table":
-                  check_relations_equal(project.adapter, ["base", "swappable"])
-        project.run_sql(f"insert into {project.test_schema}.base values (99, 'x', now()::timestamp)")
-        r = run_dbt(["run"])
-        for x in r.results: print("@@@", x.node.name, x.adapter_response)
-        check_relations_equal(project.adapter, ["base", "view_model", "table_model", "swappable"])
+        swap = ["run", "--select", "swappable", "--vars"]
+        run_dbt([*swap, f"materialized_var: {kind}"])
+        for code in (reason, "NO_CHANGES"):
+            results = run_dbt([*swap, "materialized_var: dynamic_table"])
+            assert results[0].adapter_response["reason_code"] == code
+            check_relation_types(project.adapter, {"swappable": "table"})
+            check_relations_equal(project.adapter, ["base", "swappable"])

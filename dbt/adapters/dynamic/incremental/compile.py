@@ -20,7 +20,13 @@ from dbt.adapters.dynamic.incremental.rules import group_by, project
 from dbt.adapters.dynamic.incremental.versions import aliased
 from dbt.adapters.dynamic.lake.changes import SourceChange
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
-from dbt.adapters.dynamic.query.qualify import parse_faithfully, place, qualify, to_sql
+from dbt.adapters.dynamic.query.qualify import (
+    parse_faithfully,
+    place,
+    place_in_model,
+    qualify,
+    to_sql,
+)
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, ParseTree
 
@@ -97,6 +103,7 @@ def compile_query(
         NotIncremental: with the construct that has no rule.
     """
     parsed = parse_faithfully(query.at(), parse_tree)
+    place_in_model(parsed, query, query.sql)
     for table in parsed.find_all(exp.Table):
         pin = table.args.get("when")
         if pin is not None and pin.this != SYSTEM_TIME:  # inlining leaves the user's own as AT

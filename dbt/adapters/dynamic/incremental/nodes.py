@@ -307,6 +307,9 @@ class _Builder:
                 if not self.aggregates_in(projection)
             ]
         else:
+            for expression in group.expressions:
+                if isinstance(expression, exp.Cube | exp.Rollup | exp.GroupingSets):
+                    raise _unsupported(expression.key.upper(), expression)
             expressions = [
                 part
                 for expression in group.expressions

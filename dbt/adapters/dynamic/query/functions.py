@@ -26,6 +26,10 @@ class FunctionFact:
     calls: frozenset[str] = frozenset()
 
 
+# What the session or the clock decides although DuckDB's catalog calls it CONSISTENT: age(x) is
+# measured from today, the others read settings and variables.
+_SESSION_FUNCTIONS = frozenset({"age", "current_setting", "getvariable"})
+
 # By lower-case name; a name may have several entries (overloads, a user's macro beside).
 Functions = Mapping[str, list[FunctionFact]]
 
@@ -55,6 +59,8 @@ def unstable(
         if name in seen:
             continue
         seen.add(name)
+        if name in _SESSION_FUNCTIONS:
+            timely.add(written)
         for fact in functions.get(name, []):
             if fact.kind in ("macro", "table_macro"):
                 if not fact.internal:

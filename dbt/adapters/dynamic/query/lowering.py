@@ -65,10 +65,14 @@ def _alias_end(tokens: list[Token], index: int) -> int:
     """The index of the last token of the alias that begins at `index`, or `index` - 1."""
     if index >= len(tokens):
         return index - 1
-    if tokens[index].token_type == TokenType.ALIAS:
+    kind = tokens[index].token_type
+    opens = index + 1 < len(tokens) and tokens[index + 1].token_type == TokenType.L_PAREN
+    if kind == TokenType.ALIAS:
         name = index + 1
-    elif tokens[index].token_type in PinnedDuckDBParser.TABLE_ALIAS_TOKENS:
+    elif kind in (TokenType.VAR, TokenType.IDENTIFIER):
         name = index
+    elif kind in PinnedDuckDBParser.TABLE_ALIAS_TOKENS and not opens:
+        name = index  # a keyword may be an alias, but PIVOT (…) is none
     else:
         return index - 1
     if name + 1 < len(tokens) and tokens[name + 1].token_type == TokenType.L_PAREN:

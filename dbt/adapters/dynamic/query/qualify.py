@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlglot.optimizer.qualify import qualify as sqlglot_qualify
 
 from dbt.adapters.dynamic.query.dialect import PinnedDuckDB
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
-from dbt.adapters.dynamic.query.sources import ParseTree, Source, shape_of
+from dbt.adapters.dynamic.query.sources import ModelQuery, ParseTree, Source, shape_of
 from dbt.adapters.dynamic.query.tree import first_difference
 
 
@@ -26,7 +27,33 @@ def place(expression: exp.Expr) -> str:
     for node in expression.walk():
         if "line" in node.meta:
             return f" (line {node.meta['line']}, column {node.meta['col']})"
+        if "view" in node.meta:
+            return " (in a view that the model reads)"
     return ""
+
+
+def place_in_model(expression: exp.Expr, query: ModelQuery, sql: str) -> None:
+    """Let `place` speak of the model's own SQL instead of the inlined and pinned text.
+
+    Args:
+        expression: the tree of `query.at()`; only its positions are changed.
+        query: the query.
+        sql: the model's own SQL.
+    """
+    spans = query.spans()
+    starts = [start for start, _ in spans]
+    for node in expression.walk():
+        if "start" not in node.meta:
+            continue
+        start, piece = spans[bisect_right(starts, node.meta["start"]) - 1]
+        origin = None if piece is None else piece + node.meta["start"] - start
+        for name in ("line", "col", "start", "end"):
+            node.meta.pop(name, None)
+        if origin is None:
+            node.meta["view"] = True
+        else:
+            node.meta["line"] = sql.count("\n", 0, origin) + 1
+            node.meta["col"] = origin - sql.rfind("\n", 0, origin)
 
 
 def parse_faithfully(sql: str, parse_tree: ParseTree) -> exp.Query:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dbt.adapters.dynamic.lake.catalog import TableVersion, ViewVersion, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
+from dbt.adapters.dynamic.query.engine import UnparsedSql
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.tree import TableReference, Tree, reads, shape
 
@@ -79,7 +80,10 @@ class ModelQuery:
     """A model's query with its views inlined.
 
     Attributes:
+        sql: the model's own SQL.
         pieces: the text; a Source stands where its pinned name goes.
+        origins: where each piece stands in the model's own SQL, in characters; None for the text
+            of a view.
         sources: the lake tables, each once, in order of appearance.
         foreign: names of what cannot be tracked.
         views: names of the views that were inlined.
@@ -91,7 +95,9 @@ class ModelQuery:
         fingerprint: what the query means, whatever its spelling, comments and pins: a SHA-256.
     """
 
+    sql: str = ""
     pieces: list[str | Source] = field(default_factory=list)
+    origins: list[int | None] = field(default_factory=list)
     sources: dict[tuple[str, str, str], Source] = field(default_factory=dict)
     foreign: set[str] = field(default_factory=set)
     views: set[str] = field(default_factory=set)
@@ -107,15 +113,30 @@ class ModelQuery:
         Args:
             snapshots: the version of each source by key; by default the source's own.
         """
-        text = []
+        return "".join(self._rendered(snapshots))
+
+    def _rendered(self, snapshots: Mapping[tuple[str, str, str], int] | None) -> Iterator[str]:
         for piece in self.pieces:
             if isinstance(piece, str):
-                text.append(piece)
+                yield piece
                 continue
             snapshot = piece.snapshot if snapshots is None else snapshots[piece.key]
             name = quoted(piece.database, piece.table.schema, piece.table.name)
-            text.append(f"{name} {SYSTEM_TIME} SNAPSHOT {snapshot}")
-        return "".join(text)
+            yield f"{name} {SYSTEM_TIME} SNAPSHOT {snapshot}"
+
+    def spans(self) -> list[tuple[int, int | None]]:
+        """Where each piece begins in `at()` and in the model's own SQL (None within a view)."""
+        spans: list[tuple[int, int | None]] = []
+        start = 0
+        for text, origin in zip(self._rendered(None), self.origins, strict=True):
+            spans.append((start, origin))
+            start += len(text)
+        return spans
+
+    def add(self, piece: str | Source, origin: int | None) -> None:
+        """Add a piece of text."""
+        self.pieces.append(piece)
+        self.origins.append(origin)
 
 
 def inline(
@@ -133,8 +154,13 @@ def inline(
     Returns:
         The query, ready to be pinned.
     """
-    query = ModelQuery()
-    _inline(lower(sql), parse_tree, resolver, database, schema, query, 0)
+    sql = lower(sql)
+    query = ModelQuery(sql)
+    _inline(sql, parse_tree, resolver, database, schema, query, 0)
+    try:
+        parse_tree(lower(query.at()))
+    except UnparsedSql:  # DuckDB's grammar does not take AT everywhere: FROM (TABLE t)
+        query.pinnable = False
     unpinned = query.at(dict.fromkeys(query.sources, 0)) if query.pinnable else sql
     meaning = json.dumps(shape_of(unpinned, parse_tree), sort_keys=True)
     query.fingerprint = hashlib.sha256(meaning.encode()).hexdigest()
@@ -158,6 +184,10 @@ def _inline(
     query.table_functions |= found.table_functions - _PURE_TABLE_FUNCTIONS
     text = sql.encode()
     done = 0
+
+    def origin(offset: int) -> int | None:
+        return len(text[:offset].decode()) if depth == 0 else None
+
     for reference in found.tables:
         if reference.pinned:
             continue
@@ -172,23 +202,21 @@ def _inline(
             else:
                 query.foreign.add(reference.name)
             continue
-        query.pieces.append(text[done : reference.start].decode())
+        query.add(text[done : reference.start].decode(), origin(done))
         done = reference.end
         if isinstance(meaning, Source):
             query.sources.setdefault(meaning.key, meaning)
-            query.pieces.append(meaning)
+            query.add(meaning, origin(reference.start))
             continue
         view = meaning.view
         query.views.add(f"{meaning.database}.{view.schema}.{view.name}")
-        query.pieces.append("(")
-        if view.column_aliases:
-            query.pieces.append("SELECT * FROM (")
+        query.add("(SELECT * FROM (" if view.column_aliases else "(", None)
         _inline(view.sql, parse_tree, resolver, meaning.database, view.schema, query, depth + 1)
         if view.column_aliases:
             names = ", ".join(quoted(name) for name in view.column_aliases)
-            query.pieces.append(f") AS {quoted(view.name)}({names})")
-        query.pieces.append(")" if reference.alias else f") AS {quoted(view.name)}")
-    query.pieces.append(text[done:].decode())
+            query.add(f") AS {quoted(view.name)}({names})", None)
+        query.add(")" if reference.alias else f") AS {quoted(view.name)}", None)
+    query.add(text[done:].decode(), origin(done))
 
 
 def tracked_names(query: ModelQuery) -> list[str]:
