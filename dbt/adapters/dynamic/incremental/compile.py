@@ -110,8 +110,23 @@ def compile_query(
             raise NotIncremental(
                 Reason.UNSUPPORTED_QUERY, f"{table.name} is pinned by hand{place(table)}"
             )
+    for select in parsed.find_all(exp.Select):
+        _refuse_using_after_comma(select)
     qualified = qualify(parsed, query.sources.values(), aggregates)
     return Compiled(build(qualified, query.sources, aggregates), qualified)
+
+
+def _refuse_using_after_comma(select: exp.Select) -> None:
+    """In ``c, x JOIN y USING (a)`` DuckDB joins x with y; sqlglot looks for `a` in c as well."""
+    comma = False
+    for join in select.args.get("joins") or []:
+        if comma and (join.args.get("using") or join.method == "NATURAL"):
+            raise NotIncremental(
+                Reason.UNSUPPORTED_QUERY, f"USING or NATURAL after a comma in FROM{place(join)}"
+            )
+        comma = comma or not any(
+            join.args.get(part) for part in ("kind", "side", "method", "on", "using")
+        )
 
 
 def _grouping(top: Keyed) -> tuple[GroupBy, dict[str, str]]:

@@ -195,9 +195,6 @@ class _Builder:
             raise _unsupported("an aggregate in ORDER BY without GROUP BY", order)
         for clause in ("with_", "order"):  # ORDER BY without LIMIT says nothing about rows
             query.set(clause, None)
-        names = [projection.alias_or_name for projection in query.expressions]
-        if len(set(names)) != len(names):
-            raise _unsupported("two columns of the same name", query)
         inputs = self.inputs(query, ctes)
         self.expressions(query, inputs)
         inputs = {
@@ -211,6 +208,10 @@ class _Builder:
         if keyed and (grouping or len(inputs) > 1):
             what = "GROUP BY over" if grouping else "a join with"
             raise _unsupported(f"{what} the aggregated result {keyed[0]}", query)
+        names = [projection.alias_or_name for projection in query.expressions]
+        if (grouping or keyed) and len(set(names)) != len(names):
+            # Below a join DuckDB takes the first, and so does sqlglot.
+            raise _unsupported("two columns of the same name", query)
         if grouping:
             return GroupBy(name, query, inputs, self.keys(query))
         if keyed:
@@ -302,7 +303,7 @@ class _Builder:
                 raise _unsupported(part.replace("_", " ").upper(), group)
         if group.args.get("all") is not None:
             expressions = [
-                projection.unalias()
+                projection.unalias().unnest()
                 for projection in query.expressions
                 if not self.aggregates_in(projection)
             ]

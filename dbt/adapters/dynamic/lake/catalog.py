@@ -162,16 +162,6 @@ class LakeCatalog:
             int(table_id), uuid, schema_name, table_name, self.columns(int(table_id), snapshot)
         )
 
-    def name_of(self, table_id: int, snapshot: int) -> tuple[str, str] | None:
-        """Schema and name that a table had at a snapshot, or None if it was not there."""
-        rows = self._rows(
-            f"SELECT s.schema_name, t.table_name FROM {self._metadata('ducklake_table')} t "
-            f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
-            f"WHERE t.table_id = {table_id:d} "
-            f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')}"
-        )
-        return rows[0] if rows else None
-
     def columns(self, table_id: int, snapshot: int) -> tuple[Column, ...]:
         """The top-level columns of a table at a snapshot, in order.
 

@@ -101,16 +101,14 @@ def changes_rows(words: frozenset[str]) -> bool:
     return bool(words & (_INSERTS | _DELETES)) or bool(words - _KNOWN)
 
 
-def compare(
-    catalog: LakeCatalog, commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int
-) -> SourceChange:
+def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int) -> SourceChange:
     """Compare a source's pinned version with its version at `target`.
 
     The order matters: identity before history, history before rows. A replaced table has a
-    change feed that is silently wrong (§6.1), so has an expired one (§6.5).
+    change feed that is silently wrong (§6.1), so has an expired one (§6.5). A table under a new
+    name (§6.4) is another source, and so another definition.
 
     Args:
-        catalog: the lake.
         commits: the lake's commits, of [pin.snapshot, target] at least.
         pin: the version that was read last.
         table: the table that the source's name means at `target`.
@@ -133,12 +131,6 @@ def compare(
     missing = [number for number in range(pin.snapshot, target + 1) if number not in known]
     if missing:
         return change(ChangeKind.EXPIRED, f"snapshot {missing[0]} has expired")
-    old_name = catalog.name_of(pin.table_id, pin.snapshot)
-    if old_name is None or [part.lower() for part in old_name] != [
-        table.schema.lower(),
-        table.name.lower(),
-    ]:
-        return change(ChangeKind.REPLACED, "it was renamed")
     words = words_for(pin.table_id, (c for c in commits if pin.snapshot < c.snapshot_id <= target))
     altered = bool(words & _ALTERS)
     if changes_rows(words):

@@ -12,6 +12,8 @@ from sqlglot.tokens import Token, TokenType
 from dbt.adapters.dynamic.query.dialect import PinnedDuckDB, PinnedDuckDBParser
 
 _CLAUSE = ("FOR", "SYSTEM_TIME", "AS", "OF")
+# Reserved in DuckDB; sqlglot would take them for an alias without AS.
+_NO_ALIAS = {TokenType.LIMIT, TokenType.OFFSET, TokenType.FETCH}
 _UNITS = {"SNAPSHOT": "VERSION", "TIMESTAMP": "TIMESTAMP"}
 
 
@@ -40,12 +42,15 @@ def lower(sql: str) -> str:
     index = 0
     while index < len(tokens):
         words = tuple(token.text.upper() for token in tokens[index : index + 5])
-        if words[:4] != _CLAUSE or len(words) < 5 or words[4] not in _UNITS:
-            index += 1
-            continue
         value_at = index + 5
-        if value_at >= len(tokens):
-            break
+        if (
+            words[:4] != _CLAUSE
+            or words[4:] not in (("SNAPSHOT",), ("TIMESTAMP",))
+            or value_at >= len(tokens)
+            or tokens[value_at].token_type not in (TokenType.NUMBER, TokenType.STRING)
+        ):
+            index += 1  # not our clause; DuckDB says what it thinks of it
+            continue
         unit, value = _UNITS[words[4]], tokens[value_at]
         literal = sql[value.start : value.end + 1]
         if unit == "TIMESTAMP":
@@ -71,7 +76,7 @@ def _alias_end(tokens: list[Token], index: int) -> int:
         name = index + 1
     elif kind in (TokenType.VAR, TokenType.IDENTIFIER):
         name = index
-    elif kind in PinnedDuckDBParser.TABLE_ALIAS_TOKENS and not opens:
+    elif kind in PinnedDuckDBParser.TABLE_ALIAS_TOKENS - _NO_ALIAS and not opens:
         name = index  # a keyword may be an alias, but PIVOT (…) is none
     else:
         return index - 1

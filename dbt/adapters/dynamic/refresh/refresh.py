@@ -478,7 +478,6 @@ class Refresh:
         pinned = {pin.key: pin for pin in state.pins}
         return {
             key: compare(
-                self._lakes[key[0]],
                 commits[key[0]],
                 pinned[key],
                 source.table,
