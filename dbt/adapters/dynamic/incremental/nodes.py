@@ -6,7 +6,7 @@ its place, and the table is refreshed in full.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -377,8 +377,3 @@ def _columns_of(query: exp.Select, alias: str) -> frozenset[str]:
         for node in _own_expressions(query)
         if isinstance(node, exp.Column) and node.table == alias
     )
-
-
-def names(expressions: Iterable[exp.Expr]) -> list[str]:
-    """The output names of projections."""
-    return [expression.alias_or_name for expression in expressions]
