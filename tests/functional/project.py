@@ -39,7 +39,9 @@ class LakeProject:
         )
         settings = {"type": "dynamic", "path": self.path, "threads": 1, **output}
         self._yaml("profiles.yml", {"test": {"target": "dev", "outputs": {"dev": settings}}})
-        self.is_lake = settings["path"] == self.path
+        self.path = settings["path"]
+        self.data_path = settings.get("data_path")
+        self.is_lake = self.path.startswith("ducklake:")
         self.parsed = _PARSED.setdefault(yaml.safe_dump(settings), [])
         if self.parsed:
             (folder / "target").mkdir()
@@ -147,8 +149,10 @@ class LakeProject:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect()
-        load_extension(connection, "ducklake")
-        connection.execute(f"ATTACH '{self.path}' AS lake")
+        for name in ("sqlite_scanner", "ducklake"):
+            load_extension(connection, name)
+        options = f"(DATA_PATH '{self.data_path}')" if self.data_path else ""
+        connection.execute(f"ATTACH '{self.path}' AS lake {options}")
         connection.execute("USE lake")
         return connection
 

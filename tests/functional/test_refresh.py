@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.functional.project import LakeProject
 
 ORDERS = (
@@ -42,3 +44,31 @@ def test_merge_by_affected_keys(project: LakeProject) -> None:
     assert (merged["affected_keys"], merged["total_keys"]) == (5, 20)
     assert (merged["rows_inserted"], merged["rows_deleted"]) == (4, 3)
     assert merged["_message"] == "INCREMENTAL affected_keys 5/20 keys +4 -3"
+
+
+def test_a_refresh_is_one_commit(project: LakeProject) -> None:
+    """I2: rows, pins and the history row land together, the very first time as well."""
+    project.source("orders", ORDERS)
+    project.model("by_customer", BY_CUSTOMER)
+
+    def commits(*arguments: str) -> int:
+        count = "SELECT count(*) FROM lake.snapshots()"
+        before = project.sql(count)[0][0]
+        project.run(*arguments)
+        return int(project.sql(count)[0][0] - before)
+
+    assert commits() == 1
+    assert commits("--full-refresh") == 1
+    project.sql("DELETE FROM raw.orders WHERE id = 3")
+    assert commits() == 1
+
+
+def test_a_catalog_in_sqlite(make_project: Callable[..., LakeProject]) -> None:
+    project = make_project(path="ducklake:sqlite:meta.sqlite", database="lake", data_path="files")
+    project.source("orders", ORDERS)
+    project.model("by_customer", BY_CUSTOMER)
+    assert project.run()["by_customer"]["reason_code"] == "FIRST_BUILD"
+    project.sql("UPDATE raw.orders SET customer = NULL WHERE id = 3")
+    assert project.run()["by_customer"]["refresh_action"] == "INCREMENTAL"
+    project.dbt("run-operation", "dynamic_table_verify")
+    assert "lake.main.by_customer: equal (21 rows)" in project.output

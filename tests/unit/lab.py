@@ -74,7 +74,7 @@ class Lake:
         """What happened to a table from a pin until now."""
         now = self.catalog.current_snapshot()
         table = self.table(name or pin.name, now, pin.schema)
-        return compare(self.catalog, self.catalog.commits(pin.snapshot - 1, now), pin, table, now)
+        return compare(self.catalog.commits(pin.snapshot - 1, now), pin, table, now)
 
     @cached_property
     def functions(self) -> Functions:
@@ -203,11 +203,7 @@ class Lab(Lake):
         commits = self.catalog.commits(old - 1, new)
         return {
             key: compare(
-                self.catalog,
-                commits,
-                self.pin(source.table.name, old, source.table.schema),
-                source.table,
-                new,
+                commits, self.pin(source.table.name, old, source.table.schema), source.table, new
             )
             for key, source in query.sources.items()
         }

@@ -45,6 +45,8 @@ class DynamicCredentials(DuckDBCredentials):
     def __post_init__(self) -> None:
         super().__post_init__()
         if _is_lake(self.path):
+            # The parent derives a useless name from the path of a PostgreSQL catalog.
+            self._ducklake_dbs.discard(self.path_derived_database_name(self.path))
             self._ducklake_dbs.add(self.database)
 
     @classmethod

@@ -131,8 +131,9 @@ class LakeCatalog:
     def commit_time(self, snapshot: int) -> datetime | None:
         """When a snapshot was committed (UTC), or None if it has expired."""
         rows = self._rows(
-            f"SELECT snapshot_time AT TIME ZONE 'UTC' FROM {self._metadata('ducklake_snapshot')} "
-            f"WHERE snapshot_id = {snapshot:d}"
+            # The cast is for SQLite, which keeps times as text.
+            "SELECT snapshot_time::TIMESTAMPTZ AT TIME ZONE 'UTC' "
+            f"FROM {self._metadata('ducklake_snapshot')} WHERE snapshot_id = {snapshot:d}"
         )
         return rows[0][0] if rows else None
 
