@@ -108,6 +108,20 @@ def test_somebody_wrote_to_the_table(built: LakeProject, spoil: str) -> None:
     assert outcome(built) == ("REINITIALIZE", "TARGET_MODIFIED")
 
 
+def test_flush_of_the_tables_own_inlined_rows(built: LakeProject) -> None:
+    """§6.13: DuckLake calls it a delete when inlined deletes are among them; no row changed."""
+    built.sql("DELETE FROM raw.events WHERE k IN (3, 4)")
+    built.run()
+    built.sql("CALL ducklake_flush_inlined_data('lake')")
+    ((changes,),) = built.sql(
+        "SELECT changes::VARCHAR FROM lake.snapshots() ORDER BY snapshot_id DESC LIMIT 1"
+    )
+    assert "tables_deleted_from" in changes
+    assert outcome(built) == ("INCREMENTAL", "SOURCE_CHANGED")  # the source was flushed, too
+    built.sql("DELETE FROM main.by_key WHERE k = 5", "CALL ducklake_flush_inlined_data('lake')")
+    assert outcome(built) == ("REINITIALIZE", "TARGET_MODIFIED")
+
+
 def test_somebody_replaced_the_table(built: LakeProject) -> None:
     """§8: state is keyed by the table's identity."""
     built.sql("CREATE OR REPLACE TABLE main.by_key AS FROM main.by_key WHERE k > 10")

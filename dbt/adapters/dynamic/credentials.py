@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from dbt.adapters.duckdb.credentials import Attachment, DuckDBCredentials
+from dbt.adapters.dynamic.names import fold
 
 _SCHEME = "ducklake:"
 # What a DuckLake's catalog database needs, by the word after "ducklake:".
@@ -73,7 +74,7 @@ class DynamicCredentials(DuckDBCredentials):
     @property
     def lakes(self) -> frozenset[str]:
         """The names of the attached lakes, lower case."""
-        return frozenset(name.lower() for name in self._ducklake_dbs)
+        return frozenset(fold(name) for name in self._ducklake_dbs)
 
     @property
     def main_is_lake(self) -> bool:

@@ -12,8 +12,8 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.environments.local import LocalEnvironment
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.dynamic.credentials import DynamicCredentials
-from dbt.adapters.dynamic.lake.catalog import quoted
 from dbt.adapters.dynamic.lake.extensions import load_extension
+from dbt.adapters.dynamic.names import quoted
 
 
 class LakeEnvironment(LocalEnvironment):

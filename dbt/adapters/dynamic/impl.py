@@ -18,9 +18,10 @@ from dbt.adapters.contracts.connection import AdapterResponse
 from dbt.adapters.duckdb.impl import DuckDBAdapter
 from dbt.adapters.dynamic.config import SNOWFLAKE_KEYS, DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from dbt.adapters.dynamic.errors import DynamicTableError, SelfCheckFailed
+from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
-from dbt.adapters.dynamic.query.reasons import Explained, Reason
+from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.query.reasons import Explained
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.refresh import Model, Refresh, failure_row
 from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
@@ -60,7 +61,7 @@ class DynamicAdapter(DuckDBAdapter):
         if not relation or not relation.database:
             return False
         lakes: frozenset[str] = self.config.credentials.lakes
-        return relation.database.lower() in lakes
+        return fold(relation.database) in lakes
 
     def submit_python_job(
         self, parsed_model: dict[str, Any], compiled_code: str
@@ -70,7 +71,7 @@ class DynamicAdapter(DuckDBAdapter):
 
     def pre_model_hook(self, config: Any) -> Any:
         for lake in self._lakes().values():
-            self._invocation.base(lake.database.lower(), lake.current_snapshot)
+            self._invocation.base(fold(lake.database), lake.current_snapshot)
         return super().pre_model_hook(config)
 
     def post_model_hook(self, config: Any, context: Any) -> None:
@@ -152,15 +153,25 @@ class DynamicAdapter(DuckDBAdapter):
         while True:
             attempt += 1
             started_at = datetime.now(timezone.utc)
+            refresh: Refresh | None = None
             try:
-                self._attempt(facts, attempt, forced, caller)
+                self.connections.begin()
+                refresh = Refresh(
+                    facts,
+                    self._rows,
+                    self._lakes(),
+                    self._invocation,
+                    get_invocation_id(),
+                    attempt,
+                    forced,
+                )
+                caller(refresh)
+                committing = time.perf_counter()
+                self.connections.commit()
+                refresh.committed(time.perf_counter() - committing)
                 return ""  # what the call block renders to
             except Exception as error:
                 self.connections.rollback_if_open()
-                if isinstance(error, SelfCheckFailed) and forced is None:
-                    forced = Explained(Reason.SELF_CHECK_FAILED, str(error))
-                    logger.warning(f"{facts.dynamic_table}: {error}; it is rebuilt")
-                    continue
                 if passes(error) and attempt <= config.retries:
                     wait = wait_seconds(attempt, config.retry_wait)
                     logger.info(
@@ -169,30 +180,13 @@ class DynamicAdapter(DuckDBAdapter):
                     )
                     time.sleep(wait)
                     continue
+                if refresh is not None and forced is None:
+                    forced = refresh.rebuild_after(error)
+                    if forced is not None:
+                        logger.warning(f"{facts.dynamic_table} is rebuilt: {forced.text}")
+                        continue
                 self._record_failure(facts, started_at, attempt, error)
                 raise
-
-    def _attempt(
-        self,
-        model: Model,
-        attempt: int,
-        forced: Explained | None,
-        caller: Callable[[Refresh], Any],
-    ) -> None:
-        self.connections.begin()
-        refresh = Refresh(
-            model,
-            self._rows,
-            self._lakes(),
-            self._invocation,
-            get_invocation_id(),
-            attempt,
-            forced,
-        )
-        caller(refresh)
-        started = time.perf_counter()
-        self.connections.commit()
-        refresh.committed(time.perf_counter() - started)
 
     def _record_failure(
         self, model: Model, started_at: datetime, attempt: int, error: Exception
@@ -240,8 +234,7 @@ class DynamicAdapter(DuckDBAdapter):
     def _lakes(self) -> dict[str, LakeCatalog]:
         credentials = self.config.credentials
         return {
-            name.lower(): LakeCatalog(self._rows, name)
-            for name in sorted(credentials._ducklake_dbs)
+            fold(name): LakeCatalog(self._rows, name) for name in sorted(credentials._ducklake_dbs)
         }
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dbt.adapters.base.relation import BaseRelation
 from dbt.adapters.duckdb.relation import DuckDBRelation
+from dbt.adapters.dynamic.names import fold
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -16,7 +17,7 @@ class DynamicRelation(DuckDBRelation):
 def relation_key(relation: BaseRelation) -> tuple[str, str, str]:
     """Database, schema and identifier in lower case: DuckDB's names have no case."""
     return (
-        str(relation.database).lower(),
-        str(relation.schema).lower(),
-        str(relation.identifier).lower(),
+        fold(str(relation.database)),
+        fold(str(relation.schema)),
+        fold(str(relation.identifier)),
     )

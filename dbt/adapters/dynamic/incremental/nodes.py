@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.qualify import place
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import Source
@@ -257,9 +258,7 @@ class _Builder:
             raise _unsupported(f"{relation.key.upper()} in FROM", relation)
         if not relation.db and relation.name in ctes:
             return ctes[relation.name]
-        source = self.sources.get(
-            (relation.catalog.lower(), relation.db.lower(), relation.name.lower())
-        )
+        source = self.sources.get((fold(relation.catalog), fold(relation.db), fold(relation.name)))
         if source is None:
             raise _unsupported(f"{relation.name} in FROM is not a table of the lake", relation)
         return Scan(source, frozenset())
@@ -305,12 +304,15 @@ class _Builder:
             expressions = [
                 projection.unalias().unnest()
                 for projection in query.expressions
-                if not self.aggregates_in(projection)
+                # A constant is no key: alone, it makes GROUP BY ALL a global aggregate.
+                if not self.aggregates_in(projection) and projection.find(exp.Column)
             ]
         else:
             for expression in group.expressions:
                 if isinstance(expression, exp.Cube | exp.Rollup | exp.GroupingSets):
-                    raise _unsupported(expression.key.upper(), expression)
+                    sets = isinstance(expression, exp.GroupingSets)
+                    label = "GROUPING SETS" if sets else expression.key.upper()
+                    raise _unsupported(label, expression)
             expressions = [
                 part
                 for expression in group.expressions
@@ -356,7 +358,7 @@ class _Builder:
 
 def _call_name(node: exp.Expr | None) -> str:
     if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
-        return str(node.this).lower()
+        return fold(str(node.this))
     return ""
 
 
@@ -373,7 +375,7 @@ def _own_expressions(query: exp.Select) -> Iterator[exp.Expr]:
 
 def _columns_of(query: exp.Select, alias: str) -> frozenset[str]:
     return frozenset(
-        node.name.lower()
+        fold(node.name)
         for node in _own_expressions(query)
         if isinstance(node, exp.Column) and node.table == alias
     )

@@ -15,20 +15,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sqlglot import exp
+from dbt.adapters.dynamic.names import fold, folded, literal, quoted
 
 # Runs one statement on the thread's connection and returns its rows.
 Rows = Callable[[str], list[tuple[Any, ...]]]
-
-
-def literal(value: str) -> str:
-    """A string as a SQL literal."""
-    return exp.Literal.string(value).sql(dialect="duckdb")
-
-
-def quoted(*parts: str) -> str:
-    """A dotted, quoted name."""
-    return ".".join(exp.to_identifier(part, quoted=True).sql(dialect="duckdb") for part in parts)
 
 
 @dataclass(frozen=True)
@@ -142,7 +132,7 @@ class LakeCatalog:
         return bool(
             self._rows(
                 f"SELECT 1 FROM {self._metadata('ducklake_schema')} "
-                f"WHERE lower(schema_name) = {literal(schema.lower())} AND {_live(snapshot)}"
+                f"WHERE {folded('schema_name')} = {literal(fold(schema))} AND {_live(snapshot)}"
             )
         )
 
@@ -152,8 +142,8 @@ class LakeCatalog:
             f"SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name "
             f"FROM {self._metadata('ducklake_table')} t "
             f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
-            f"WHERE lower(t.table_name) = {literal(name.lower())} "
-            f"AND lower(s.schema_name) = {literal(schema.lower())} "
+            f"WHERE {folded('t.table_name')} = {literal(fold(name))} "
+            f"AND {folded('s.schema_name')} = {literal(fold(schema))} "
             f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')}"
         )
         if not rows:
@@ -191,8 +181,8 @@ class LakeCatalog:
             "SELECT s.schema_name, v.view_name, v.sql, v.column_aliases "
             f"FROM {self._metadata('ducklake_view')} v "
             f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
-            f"WHERE lower(v.view_name) = {literal(name.lower())} "
-            f"AND lower(s.schema_name) = {literal(schema.lower())} "
+            f"WHERE {folded('v.view_name')} = {literal(fold(name))} "
+            f"AND {folded('s.schema_name')} = {literal(fold(schema))} "
             f"AND {_live(snapshot, 'v')} AND {_live(snapshot, 's')}"
         )
         if not rows:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from dbt.adapters.dynamic.lake.catalog import Rows, literal
+from dbt.adapters.dynamic.lake.catalog import Rows
+from dbt.adapters.dynamic.names import literal
 from dbt.adapters.dynamic.query.functions import FunctionFact
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.tree import Tree

@@ -11,6 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify as sqlglot_qualify
 
+from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.dialect import PinnedDuckDB
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, ParseTree, Source, shape_of
@@ -116,11 +117,11 @@ def qualify(
         database, schema_name, table = source.key
         # Names are all that is needed; DuckDB knows the types.
         schema.setdefault(database, {}).setdefault(schema_name, {})[table] = {
-            column.name.lower(): "UNKNOWN" for column in source.table.columns
+            fold(column.name): "UNKNOWN" for column in source.table.columns
         }
     copy = expression.copy()
     for call in list(copy.find_all(exp.Anonymous)):
-        if call.name.lower() in aggregates:
+        if fold(call.name) in aggregates:
             # sqlglot must know them: in HAVING sum(b) > 3, b is the column, not an alias b.
             call.replace(exp.AnonymousAggFunc(this=call.this, expressions=call.expressions))
     # The name of a struct's field is data: struct_pack(Total := 1), x::STRUCT(Total INT).

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dbt.adapters.dynamic.lake.catalog import TableVersion, ViewVersion, quoted
+from dbt.adapters.dynamic.lake.catalog import TableVersion, ViewVersion
+from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import UnparsedSql
 from dbt.adapters.dynamic.query.lowering import lower
@@ -48,7 +49,7 @@ class Source:
     @property
     def key(self) -> tuple[str, str, str]:
         """The name in lower case: what identifies the source within a query."""
-        return self.database.lower(), self.table.schema.lower(), self.table.name.lower()
+        return fold(self.database), fold(self.table.schema), fold(self.table.name)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dbt.adapters.dynamic.names import fold
+
 Tree = dict[str, Any]
 
 # Names that DuckDB's parser leaves as column references and its binder turns into calls.
@@ -99,7 +101,7 @@ def _name_span(text: bytes, start: int, parts: list[str]) -> tuple[int, int] | N
         written = found.group().decode()
         if written.startswith('"'):
             written = written[1:-1].replace('""', '"')
-        if written.lower() != part.lower():
+        if fold(written) != fold(part):
             return None
         end = found.end()
     return start, end
@@ -124,20 +126,20 @@ class _Walk:
                 # A CTE sees the ones before it; its own name is a CTE only inside a recursive one,
                 # whose node says so.
                 self.walk(entry["value"], ctes)
-                ctes = ctes | {entry["key"].lower()}
+                ctes = ctes | {fold(entry["key"])}
         if kind == "RECURSIVE_CTE_NODE":
-            ctes = ctes | {node["cte_name"].lower()}
+            ctes = ctes | {fold(node["cte_name"])}
         if kind == "BASE_TABLE":
             self._table(node, ctes)
         elif kind == "TABLE_FUNCTION":
-            self.table_functions.add(node["function"]["function_name"].lower())
+            self.table_functions.add(fold(node["function"]["function_name"]))
             self.walk(node["function"].get("children", []), ctes)
         elif node.get("class") in ("FUNCTION", "WINDOW"):
-            self.functions.add(node["function_name"].lower())
+            self.functions.add(fold(node["function_name"]))
         elif kind == "COLUMN_REF":
             names = node["column_names"]
-            if len(names) == 1 and names[0].lower() in SESSION_NAMES:
-                self.session_names.add(names[0].lower())
+            if len(names) == 1 and fold(names[0]) in SESSION_NAMES:
+                self.session_names.add(fold(names[0]))
         if kind == "SHOW_REF":
             self.table_functions.add("show")
         for key, child in node.items():
@@ -150,7 +152,7 @@ class _Walk:
             node.get("schema_name", ""),
             node.get("table_name", ""),
         )
-        if not parts[0] and not parts[1] and parts[2].lower() in ctes:
+        if not parts[0] and not parts[1] and fold(parts[2]) in ctes:
             return
         written = [part for part in parts if part]
         offset = node.get("query_location")
@@ -199,13 +201,13 @@ def shape(tree: Any) -> Any:
     plain = {key: shape(child) for key, child in tree.items() if key != "query_location"}
     for key in ("function_name", "table_name", "schema_name", "catalog_name", "cte_name"):
         if isinstance(plain.get(key), str):
-            plain[key] = plain[key].lower()
+            plain[key] = fold(plain[key])
     if plain.get("type") == "COLUMN_REF":
-        plain["column_names"] = [name.lower() for name in plain["column_names"]]
+        plain["column_names"] = [fold(name) for name in plain["column_names"]]
     if isinstance(plain.get("type_info"), dict) and isinstance(
         plain["type_info"].get("name"), str
     ):
-        plain["type_info"]["name"] = plain["type_info"]["name"].lower()
+        plain["type_info"]["name"] = fold(plain["type_info"]["name"])
     if plain.get("type") == "OPERATOR_NOT" and len(plain.get("children", [])) == 1:
         (child,) = plain["children"]
         if child.get("type") == "OPERATOR_IS_NULL" and "alias" not in child:

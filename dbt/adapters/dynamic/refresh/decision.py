@@ -20,6 +20,7 @@ _REINITIALIZING = frozenset(
         Reason.STATE_STALE,
         Reason.TARGET_MODIFIED,
         Reason.SELF_CHECK_FAILED,
+        Reason.MERGE_FAILED,
         Reason.SOURCE_REPLACED,
         Reason.SOURCE_SCHEMA_CHANGED,
         Reason.SNAPSHOT_EXPIRED,

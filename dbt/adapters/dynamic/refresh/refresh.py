@@ -16,15 +16,18 @@ from typing import Any
 
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.dynamic.config import DynamicTableConfig
+from dbt.adapters.dynamic.config import DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.errors import DynamicTableError, SelfCheckFailed
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows, quoted
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare
 from dbt.adapters.dynamic.lake.types import stored_inexactly
+from dbt.adapters.dynamic.names import fold, quoted
+from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, aggregate_names, unstable
+from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
 from dbt.adapters.dynamic.refresh.decision import (
@@ -188,6 +191,7 @@ class Refresh:
         self._attempt = attempt
         self._forced = forced
         self._result: Any = None
+        self._stage_runs = False
         self._statement_started = time.perf_counter()
         started = time.perf_counter()
         self.plan = self._plan()
@@ -208,6 +212,7 @@ class Refresh:
 
     def begin(self, statement: str) -> None:
         """Note a statement that is about to run."""
+        self._stage_runs = True
         self.statements.append(statement.strip())
         self._statement_started = time.perf_counter()
 
@@ -215,6 +220,20 @@ class Refresh:
         """Hand back a stage's result: a table of rows, or None."""
         self._count_time(stage.phase, time.perf_counter() - self._statement_started)
         self._result = result
+        self._stage_runs = False
+
+    def rebuild_after(self, error: Exception) -> Explained | None:
+        """Why to build the table as a whole after this attempt failed, or None if that is no help.
+
+        A merge may fail where the query does not: the change feed also holds rows that lived only
+        between two refreshes, and the query may not be able to convert one of them.
+        """
+        if isinstance(error, SelfCheckFailed):
+            return Explained(Reason.SELF_CHECK_FAILED, str(error))
+        strict = self.model.config.refresh_mode is RefreshMode.INCREMENTAL
+        if self._stage_runs and self.decision.strategy is Strategy.AFFECTED_KEYS and not strict:
+            return Explained(Reason.MERGE_FAILED, " ".join(str(error).split()))
+        return None
 
     @property
     def script(self) -> str:
@@ -383,8 +402,8 @@ class Refresh:
                 Reason.UNPARSED_SQL,
                 "sqlglot's reading of this SQL has other columns than DuckDB's",
             )
-        types = {name.lower(): kind for name, kind in wanted}
-        lower_names = [name.lower() for name, _ in wanted]
+        types = {fold(name): kind for name, kind in wanted}
+        lower_names = [fold(name) for name, _ in wanted]
         if len(set(lower_names)) != len(lower_names):
             return NotIncremental(
                 Reason.UNSUPPORTED_QUERY, "two output columns have the same name"
@@ -454,11 +473,24 @@ class Refresh:
                 Reason.CONFIGURATION_CHANGED,
                 f"was {state.config_fingerprint}, is {model.config_fingerprint}",
             )
-        if check.modified:
+        if check.modified or (
+            check.same_if_equal_at is not None and self._differs_from(check.same_if_equal_at)
+        ):
             return Explained(
                 Reason.TARGET_MODIFIED, "its rows were changed by something else than a refresh"
             )
         return None
+
+    def _differs_from(self, snapshot: int) -> bool:
+        """Whether the table's rows are other ones than at a snapshot; reads both versions."""
+        now = f"FROM {self.model.target}"
+        then = lower(f"{now} {SYSTEM_TIME} SNAPSHOT {snapshot}")
+        return bool(
+            self._rows(
+                f"SELECT 1 FROM (({then} EXCEPT ALL {now}) UNION ALL ({now} EXCEPT ALL {then})) "
+                "LIMIT 1"
+            )
+        )
 
     def _changed_definition(self, state: State) -> str:
         volatile = [
@@ -500,7 +532,7 @@ class Refresh:
                     *change.table.columns,
                     *self._lakes[key[0]].columns(change.table.table_id, change.old),
                 ]
-                referenced = frozenset(column.name.lower() for column in both)
+                referenced = frozenset(fold(column.name) for column in both)
             what = columns_moved(self._lakes[key[0]], change, referenced)
             if what:
                 moved[key] = what
@@ -552,14 +584,14 @@ class Refresh:
     def _other_key_types(self, affected: str, keys: tuple[str, ...]) -> Explained | None:
         """Keys match exactly only in the type that the table stores them in."""
         stored = {
-            name.lower(): kind
+            fold(name): kind
             for name, kind in self._engine.describe(f"SELECT * FROM {self.model.target}")
         }
         for name, kind in self._engine.describe(f"SELECT * FROM {quoted(affected)}"):
-            if stored.get(name.lower()) != kind:
+            if stored.get(fold(name)) != kind:
                 return Explained(
                     Reason.KEY_TYPE_UNSUPPORTED,
-                    f"the key {name} is {kind} in the query and {stored.get(name.lower())} in "
+                    f"the key {name} is {kind} in the query and {stored.get(fold(name))} in "
                     "the table",
                 )
         return None
@@ -603,10 +635,10 @@ class Refresh:
     def _columns_as_built(self, state: State) -> bool:
         """Whether the table still has the columns that it was built with, in any order."""
         stored = {
-            name.lower(): kind
+            fold(name): kind
             for name, kind in self._engine.describe(f"SELECT * FROM {self.model.target}")
         }
-        names = [name.lower() for name, _ in state.columns]
+        names = [fold(name) for name, _ in state.columns]
         return sorted(stored) == sorted(names) and len(set(names)) == len(names)
 
     def _bookkeeping(self) -> Iterator[Stage]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
 from dbt.adapters.dynamic.query.tree import TableReference
 from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
@@ -45,15 +46,15 @@ class LakeResolver:
             DynamicTableError: the lake has no such relation, or the model reads itself.
         """
         catalog, schema_name, name = reference.parts
-        if not catalog and schema_name and schema_name.lower() in self._lakes:
+        if not catalog and schema_name and fold(schema_name) in self._lakes:
             # Two parts are schema.table or database.table.
-            lake = self._lakes.get(database.lower())
+            lake = self._lakes.get(fold(database))
             if lake is None or not lake.schema_exists(schema_name, lake.current_snapshot()):
                 catalog, schema_name = schema_name, "main"
-        lake = self._lakes.get((catalog or database).lower())
+        lake = self._lakes.get(fold(catalog or database))
         if lake is None:
             return Foreign(reference.name)
-        key = (lake.database.lower(), (schema_name or schema).lower(), name.lower())
+        key = (fold(lake.database), fold(schema_name or schema), fold(name))
         if key == self._target:
             raise DynamicTableError(
                 f"Model '{self._model}' reads itself ({reference.name}). A dynamic table is equal "

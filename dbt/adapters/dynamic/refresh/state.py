@@ -22,8 +22,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows, literal, quoted
-from dbt.adapters.dynamic.lake.changes import Pin, changes_rows
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
+from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, may_be_a_flush
+from dbt.adapters.dynamic.names import folded, literal, quoted
 from dbt.adapters.dynamic.refresh.invocation import RelationKey
 
 SCHEMA = "dbt_dynamic"
@@ -137,8 +138,8 @@ class Store:
             "SELECT refresh_id, unique_id, definition, pinned_definition, comparable, "
             "fingerprint, config_fingerprint, columns, keys, pins, initialized, base_snapshot "
             f"FROM {self._name('state_log')} "
-            f"WHERE layout = {LAYOUT:d} AND lower(schema_name) = {literal(relation[1])} "
-            f"AND lower(table_name) = {literal(relation[2])} "
+            f"WHERE layout = {LAYOUT:d} AND {folded('schema_name')} = {literal(relation[1])} "
+            f"AND {folded('table_name')} = {literal(relation[2])} "
             "ORDER BY base_snapshot DESC LIMIT 1"
         )
         if not rows:
@@ -156,7 +157,7 @@ class Store:
         return [
             (row[0], row[1])
             for row in self._rows(
-                f"SELECT DISTINCT lower(schema_name), lower(table_name) "
+                f"SELECT DISTINCT {folded('schema_name')}, {folded('table_name')} "
                 f"FROM {self._name('state_log')} ORDER BY ALL"
             )
         ]
@@ -209,10 +210,13 @@ class TargetCheck:
     Attributes:
         stale: why the state does not belong to this table, or "".
         modified: somebody else changed the table's rows since.
+        same_if_equal_at: metadata cannot tell a flush from a delete; the rows must be compared
+            with those of this snapshot.
     """
 
     stale: str = ""
     modified: bool = False
+    same_if_equal_at: int | None = None
 
 
 def check_target(
@@ -242,13 +246,15 @@ def check_target(
     now = catalog.table(relation[1], relation[2], snapshot)
     if then is None or now is None or (then.table_id, then.uuid) != (now.table_id, now.uuid):
         return TargetCheck(stale="another table has its name now")
-    for commit in since:
-        words = commit.changes.get(now.table_id, frozenset())
-        if commit.snapshot_id > result and changes_rows(words):
-            return TargetCheck(modified=True)
-    if then.columns != now.columns:
+    later = [
+        commit.changes.get(now.table_id, frozenset())
+        for commit in since
+        if commit.snapshot_id > result
+    ]
+    changing = [words for words in later if changes_rows(words)]
+    if then.columns != now.columns or not all(may_be_a_flush(words) for words in changing):
         return TargetCheck(modified=True)
-    return TargetCheck()
+    return TargetCheck(same_if_equal_at=result if changing else None)
 
 
 def commit_info(refresh_id: str, dynamic_table: str, invocation_id: str) -> str:
@@ -290,7 +296,8 @@ def _views(state: str, history: str) -> dict[str, str]:
     """The public relations (interface.md) by name."""
     latest = (
         f"SELECT * FROM {state} QUALIFY row_number() OVER "
-        "(PARTITION BY lower(schema_name), lower(table_name) ORDER BY base_snapshot DESC) = 1"
+        f"(PARTITION BY {folded('schema_name')}, {folded('table_name')} "
+        "ORDER BY base_snapshot DESC) = 1"
     )
     pins = (
         "SELECT dynamic_table, updated_at, "

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows, quoted
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
+from dbt.adapters.dynamic.lake.changes import Pin, doubled, words_for
+from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.refresh.invocation import RelationKey
 from dbt.adapters.dynamic.refresh.state import State, Store
@@ -79,7 +81,7 @@ class Verifier:
         store = Store(self._rows, self._catalog)
         found = []
         for schema, table in store.names(snapshot):
-            key = (self._catalog.database.lower(), schema, table)
+            key = (fold(self._catalog.database), schema, table)
             one = Verified(".".join((self._catalog.database, schema, table)), "NOT_COMPARABLE")
             if names and not one.names & set(names):
                 continue
@@ -97,15 +99,21 @@ class Verifier:
         elif not state.comparable:
             one.detail = "its query gives another answer each time it runs"
         else:
-            lost = [
-                pin.source
-                for pin in state.pins
-                if pin.key[0] != key[0] or self._catalog.commit_time(pin.snapshot) is None
-            ]
+            lost = [pin.source for pin in state.pins if not self._readable(pin, snapshot)]
             if lost:
-                one.detail = f"the pinned snapshot of {', '.join(lost)} has expired"
+                one.detail = (
+                    f"the pinned snapshot of {', '.join(lost)} has expired, or its files were "
+                    "rewritten and merged since"
+                )
             else:
                 self._compare(one, key, state)
+
+    def _readable(self, pin: Pin, snapshot: int) -> bool:
+        if fold(pin.database) != fold(self._catalog.database):
+            return False
+        commits = self._catalog.commits(pin.snapshot - 1, snapshot)
+        expired = not commits or commits[0].snapshot_id != pin.snapshot
+        return not expired and not doubled(words_for(pin.table_id, commits[1:]))
 
     def _compare(self, one: Verified, key: RelationKey, state: State) -> None:
         target = quoted(*key)

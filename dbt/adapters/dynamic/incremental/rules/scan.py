@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from dbt.adapters.dynamic.incremental.nodes import Scan
 from dbt.adapters.dynamic.incremental.versions import Relations, Sign, Version, aliased
+from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 
 _FEEDS = {
@@ -29,7 +30,7 @@ def delta(scan: Scan, sign: Sign, relations: Relations) -> exp.Query:
     change = relations.changes[scan.source.key]
     table = scan.source.table
     read = relations.columns[scan.source.key]
-    names = [column.name for column in table.columns if column.name.lower() in read]
+    names = [column.name for column in table.columns if fold(column.name) in read]
     names = names or [table.columns[0].name]  # count(*) alone: the rows still count
     columns = [exp.column(name, quoted=True) for name in names]
     if change.rewritten:
