@@ -12,7 +12,7 @@ from dbt.adapters.dynamic.names import fold
 # DuckLake's words in ducklake_snapshot_changes, as DuckDB 1.5.5 writes them.
 _INSERTS = frozenset({"inserted_into_table", "inlined_insert"})
 _DELETES = frozenset({"deleted_from_table", "inlined_delete"})
-# Neither changes a row. A flush that writes inlined deletes also says deleted_from_table.
+# Neither changes a row.
 _COMPACTIONS = frozenset({"merge_adjacent", "inline_flush"})
 _REWRITE = frozenset({"rewrite_delete"})
 # Renames, columns, comments, partitioning: the table's versions are compared instead.
@@ -107,9 +107,11 @@ def doubled(words: frozenset[str]) -> bool:
 
 
 def may_be_a_flush(words: frozenset[str]) -> bool:
-    """Whether these words may stand for a flush alone: one that writes inlined deletes to a file
-    says deleted_from_table as well."""
-    return "inline_flush" in words and words <= {"inline_flush", "deleted_from_table"}
+    """Whether these words may stand for a flush alone.
+
+    A flush that writes inlined deletes to a file says deleted_from_table, like a delete.
+    """
+    return words <= {"inline_flush", "deleted_from_table"}
 
 
 def changes_rows(words: frozenset[str]) -> bool:
