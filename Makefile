@@ -35,4 +35,4 @@ $(VENV)/flights: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) integration_tests/target
+	rm -rf $(VENV) integration_tests/target integration_tests/lake.ducklake*
