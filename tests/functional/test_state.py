@@ -99,8 +99,13 @@ def test_empty_leaves_the_table_not_built(built: LakeProject) -> None:
 
 @pytest.mark.parametrize(
     "spoil",
-    ["DELETE FROM main.by_key WHERE k = 3", "UPDATE main.by_key SET n = 0 WHERE k = 3"],
-    ids=["delete", "update"],
+    [
+        "DELETE FROM main.by_key WHERE k = 3",
+        "UPDATE main.by_key SET n = 0 WHERE k = 3",
+        "ALTER TABLE main.by_key ADD COLUMN note VARCHAR",
+        "ALTER TABLE main.by_key DROP COLUMN n",
+    ],
+    ids=["delete", "update", "add column", "drop column"],
 )
 def test_somebody_wrote_to_the_table(built: LakeProject, spoil: str) -> None:
     """design.md §9: then it is not Q at P any more, whatever its sources did."""

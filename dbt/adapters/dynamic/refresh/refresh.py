@@ -192,10 +192,12 @@ class Refresh:
         self._forced = forced
         self._result: Any = None
         self._stage_runs = False
+        self._altered = False
         self._statement_started = time.perf_counter()
         started = time.perf_counter()
         self.plan = self._plan()
-        self.outcome.timings["plan"] = time.perf_counter() - started
+        looking = self.outcome.timings.get("changes", 0.0)
+        self.outcome.timings["plan"] = time.perf_counter() - started - looking
         self.decision = self.plan.decision
 
     # What the materialization calls -------------------------------------------------------------
@@ -301,9 +303,11 @@ class Refresh:
             for source in sources.values()
         )
         fingerprint = query.fingerprint if query else model.sql
+        looking = time.perf_counter()
         commits = self._commits(state, pins, snapshot)
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes = self._changes(state, query, commits) if rebuild is None and state else {}
+        self._count_time("changes", time.perf_counter() - looking)
         quiet = rebuild is None and all(change.quiet for change in changes.values())
         functions = self._functions(query)
         compiled: Compiled | NotIncremental
@@ -464,6 +468,7 @@ class Refresh:
         if not state.initialized:
             return Explained(Reason.FIRST_BUILD, "the table was only built with --empty")
         check = check_target(self._catalog, state, model.key, commits[model.key[0]], snapshot)
+        self._altered = check.altered
         if check.stale:
             return Explained(Reason.STATE_STALE, check.stale)
         if state.fingerprint != fingerprint or sources != {pin.key for pin in state.pins}:
@@ -606,7 +611,7 @@ class Refresh:
             and plan.state is not None
             and plan.state.columns == plan.columns
             and plan.state.config_fingerprint == model.config_fingerprint
-            and self._columns_as_built(plan.state)
+            and not self._altered
         )
         if keep:
             yield DeleteAll(model.target)
@@ -631,15 +636,6 @@ class Refresh:
                     f"{self.model.dynamic_table}: column {name} is {kind}, which a DuckLake keeps "
                     f"in Parquet with less precision ({stored_inexactly(kind)})"
                 )
-
-    def _columns_as_built(self, state: State) -> bool:
-        """Whether the table still has the columns that it was built with, in any order."""
-        stored = {
-            fold(name): kind
-            for name, kind in self._engine.describe(f"SELECT * FROM {self.model.target}")
-        }
-        names = [fold(name) for name, _ in state.columns]
-        return sorted(stored) == sorted(names) and len(set(names)) == len(names)
 
     def _bookkeeping(self) -> Iterator[Stage]:
         model, plan, store = self.model, self.plan, self._store

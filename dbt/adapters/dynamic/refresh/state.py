@@ -209,13 +209,15 @@ class TargetCheck:
 
     Attributes:
         stale: why the state does not belong to this table, or "".
-        modified: somebody else changed the table's rows since.
+        modified: somebody else changed the table's rows or columns since.
+        altered: its columns were changed, so that it cannot be filled again as it is.
         same_if_equal_at: metadata cannot tell a flush from a delete; the rows must be compared
             with those of this snapshot.
     """
 
     stale: str = ""
     modified: bool = False
+    altered: bool = False
     same_if_equal_at: int | None = None
 
 
@@ -252,7 +254,9 @@ def check_target(
         if commit.snapshot_id > result
     ]
     changing = [words for words in later if changes_rows(words)]
-    if then.columns != now.columns or not all(may_be_a_flush(words) for words in changing):
+    if then.columns != now.columns:
+        return TargetCheck(modified=True, altered=True)
+    if not all(may_be_a_flush(words) for words in changing):
         return TargetCheck(modified=True)
     return TargetCheck(same_if_equal_at=result if changing else None)
 
