@@ -131,6 +131,8 @@ def test_somebody_replaced_the_table(built: LakeProject) -> None:
     """§8: state is keyed by the table's identity."""
     built.sql("CREATE OR REPLACE TABLE main.by_key AS FROM main.by_key WHERE k > 10")
     assert outcome(built) == ("REINITIALIZE", "STATE_STALE")
+    built.sql("CREATE OR REPLACE TABLE main.by_key AS SELECT 'x' AS something_else")
+    assert outcome(built) == ("REINITIALIZE", "STATE_STALE")
 
 
 def test_an_older_table_was_swapped_in(built: LakeProject) -> None:

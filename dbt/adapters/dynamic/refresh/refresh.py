@@ -70,6 +70,9 @@ from dbt.adapters.events.logging import AdapterLogger
 
 logger = AdapterLogger("dynamic")
 
+# The `config_fingerprint` of a model that sets nothing about its table.
+NO_SHAPING = "{}"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -192,7 +195,7 @@ class Refresh:
         self._forced = forced
         self._result: Any = None
         self._stage_runs = False
-        self._altered = False
+        self._as_built = False
         self._statement_started = time.perf_counter()
         started = time.perf_counter()
         self.plan = self._plan()
@@ -468,7 +471,7 @@ class Refresh:
         if not state.initialized:
             return Explained(Reason.FIRST_BUILD, "the table was only built with --empty")
         check = check_target(self._catalog, state, model.key, commits[model.key[0]], snapshot)
-        self._altered = check.altered
+        self._as_built = not check.stale and not check.altered
         if check.stale:
             return Explained(Reason.STATE_STALE, check.stale)
         if state.fingerprint != fingerprint or sources != {pin.key for pin in state.pins}:
@@ -606,14 +609,7 @@ class Refresh:
         model, plan = self.model, self.plan
         query = self._text(plan.query)
         exists = self._catalog.table(model.key[1], model.key[2], plan.snapshot) is not None
-        keep = (
-            exists
-            and plan.state is not None
-            and plan.state.columns == plan.columns
-            and plan.state.config_fingerprint == model.config_fingerprint
-            and not self._altered
-        )
-        if keep:
+        if exists and self._fits():
             yield DeleteAll(model.target)
             self.outcome.rows_deleted = self._changed_rows()
             yield Insert(model.target, tuple(name for name, _ in plan.columns), query)
@@ -628,6 +624,14 @@ class Refresh:
         yield Create(model.target, query)
         self._warn_of_inexact_columns()
         self.outcome.rows_inserted = int(self._rows(f"SELECT count(*) FROM {model.target}")[0][0])
+
+    def _fits(self) -> bool:
+        """Whether the table that exists can be filled again instead of being created anew."""
+        state, shaping = self.plan.state, self.model.config_fingerprint
+        if self._as_built and state is not None:
+            return state.columns == self.plan.columns and state.config_fingerprint == shaping
+        stored = self._engine.describe(f"SELECT * FROM {self.model.target}")
+        return shaping == NO_SHAPING and tuple(stored) == self.plan.columns
 
     def _warn_of_inexact_columns(self) -> None:
         for name, kind in self.plan.columns:

@@ -50,7 +50,7 @@ def recomputed(
         *(
             exp.NullSafeEQ(
                 this=exp.column(names[key], table=affected.alias, quoted=True),
-                expression=expression.copy(),
+                expression=exp.paren(expression.copy()),  # it may bind less tightly
             )
             for key, expression in group.keys.items()
         )
