@@ -32,20 +32,19 @@ SNOWFLAKE_KEYS = (
     "scheduler",
     "cluster_by",
 )
-# They would change the rows, so ignoring them would be wrong.
+# They would change the rows or the table, so ignoring them would be wrong.
 REFUSED_KEYS = {
+    "indexes": "DuckLake has no indexes; see partitioned_by and sorted_by",
     "row_access_policy": "DuckLake has no row access policies; filter in the model's SQL",
+    "sql_header": "a refresh runs several statements; use a pre-hook",
     "immutable_where": "every row is kept equal to the query; filter in the model's SQL",
 }
 # Keys of dbt-duckdb's own table models that mean the same here.
 _DUCKDB_KEYS = (
-    "indexes",
     "partition_by",
     "partitioned_by",
     "sort_by",
     "sorted_by",
-    "sql_header",
-    "temp_schema_name",
 )
 
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
