@@ -11,6 +11,7 @@ from dbt.adapters.dynamic.query.functions import FunctionFact
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.tree import Tree
 
+_STRING = re.compile(r"'(?:[^']|'')*'")
 _WORD = re.compile(r"[a-z_]\w*")
 
 
@@ -71,7 +72,7 @@ class Engine:
             "SELECT DISTINCT lower(function_name), function_type, coalesce(stability, ''), "
             "internal, coalesce(macro_definition, '') FROM duckdb_functions()"
         ):
-            calls = frozenset(_WORD.findall(definition.lower()))
+            calls = frozenset(_WORD.findall(_STRING.sub("", definition).lower()))
             catalog.setdefault(name, []).append(
                 FunctionFact(kind, stability, bool(internal), calls - {name})
             )
