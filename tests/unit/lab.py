@@ -32,16 +32,23 @@ from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 SHOWN_OLD, SHOWN_NEW = 5, 9
 
 
+def instance() -> duckdb.DuckDBPyConnection:
+    """A DuckDB instance with DuckLake. To load an extension takes longer than most tests do."""
+    connection = duckdb.connect()
+    load_extension(connection, "ducklake")
+    return connection
+
+
 class Lake:
     """A DuckLake in a folder, attached as ``lake``.
 
     Args:
         folder: where its catalog and its files go.
+        connection: a connection to an instance that has no database ``lake``.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.connection = duckdb.connect()
-        load_extension(self.connection, "ducklake")
+    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
         self.connection.execute(f"ATTACH 'ducklake:{folder}/lake.ducklake' AS lake")
         self.connection.execute("USE lake")
         self.catalog = LakeCatalog(self.rows, "lake")
@@ -53,9 +60,12 @@ class Lake:
 
     def run(self, *statements: str) -> int:
         """Run statements; returns the snapshot behind the last one."""
+        self._execute(*statements)
+        return self.catalog.current_snapshot()
+
+    def _execute(self, *statements: str) -> None:
         for statement in statements:
             self.connection.execute(statement)
-        return self.catalog.current_snapshot()
 
     def table(self, name: str, snapshot: int | None = None, schema: str = "main") -> TableVersion:
         """A table that exists at a snapshot, by default now."""
@@ -95,7 +105,8 @@ class Lake:
         return compile_query(query, self.engine.parse_tree, aggregate_names(self.functions))
 
     def close(self) -> None:
-        """Let go of the catalog file."""
+        """Let go of the catalog file and of the connection."""
+        self._execute("USE memory", "DETACH lake")
         self.connection.close()
 
 
@@ -106,8 +117,8 @@ class Lab(Lake):
         snapshots: the states to refresh between, oldest first; the first is the first build.
     """
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(folder, connection)
         self._random = random.Random(20130101)
         self.run(*_SCHEMA)
         for table, count in _ROWS.items():
@@ -181,7 +192,7 @@ class Lab(Lake):
         moved = re.sub(r"(?i)\blake\.", f"{database}.", sql)
         self.connection.execute(f"USE {database}")
         try:
-            self.run(f"CREATE OR REPLACE TEMP TABLE {into} AS FROM ({moved})")
+            self._execute(f"CREATE OR REPLACE TEMP TABLE {into} AS FROM ({moved})")
         finally:
             self.connection.execute("USE lake")
 
@@ -189,10 +200,10 @@ class Lab(Lake):
         """Copy all tables as they are now: later, time travel is what is being tested."""
         snapshot = self.catalog.current_snapshot()
         database = f"oracle_{snapshot}"
-        self.run(f"ATTACH ':memory:' AS {database}", f'CREATE SCHEMA {database}."Sales Dept"')
+        self._execute(f"ATTACH ':memory:' AS {database}", f'CREATE SCHEMA {database}."Sales Dept"')
         for table in _COLUMNS:
-            self.run(f"CREATE TABLE {database}.{table} AS FROM lake.{table}")
-        self.run(f"USE {database}", *_VIEWS, "USE lake")
+            self._execute(f"CREATE TABLE {database}.{table} AS FROM lake.{table}")
+        self._execute(f"USE {database}", *_VIEWS, "USE lake")
         return snapshot
 
     # The merge ----------------------------------------------------------------------------------
@@ -230,13 +241,13 @@ class Lab(Lake):
         if all(change.kind is ChangeKind.UNCHANGED for change in read):
             return
         affected = lower(compiled.affected_keys(changes))
-        self.run(f"CREATE OR REPLACE TEMP TABLE affected AS {affected}")
+        self._execute(f"CREATE OR REPLACE TEMP TABLE affected AS {affected}")
         same = " AND ".join(
             f"target.{quoted(key)} IS NOT DISTINCT FROM affected.{quoted(key)}"
             for key in compiled.keys
         )
-        self.run(f"DELETE FROM target WHERE EXISTS (FROM affected WHERE {same})")
-        self.run(f"INSERT INTO target {lower(compiled.recomputed(changes, 'affected'))}")
+        self._execute(f"DELETE FROM target WHERE EXISTS (FROM affected WHERE {same})")
+        self._execute(f"INSERT INTO target {lower(compiled.recomputed(changes, 'affected'))}")
 
     def difference(self, left: str, right: str) -> tuple[list[Any], list[Any]]:
         """Rows of the left relation that the right one lacks, and the other way round."""

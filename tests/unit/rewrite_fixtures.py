@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dbt.adapters.dynamic.query.reasons import NotIncremental
 from tests.unit.fixture_files import Pair, load, save
-from tests.unit.lab import Lab
+from tests.unit.lab import Lab, instance
 
 
 def affected_keys(lab: Lab, pair: Pair) -> str:
@@ -46,7 +46,7 @@ FIXTURES: dict[str, Callable[[Lab, Pair], str]] = {
 def main() -> None:
     """Rewrite all three files."""
     with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(Path(folder))
+        lab = Lab(Path(folder), instance())
         for name, write in FIXTURES.items():
             save(name, [replace(pair, expected=write(lab, pair)) for pair in load(name)])
         lab.close()

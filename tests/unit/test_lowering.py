@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -18,9 +17,11 @@ PAIRS = load("lowering")
 
 
 @pytest.fixture(scope="module")
-def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+def versions(
+    tmp_path_factory: pytest.TempPathFactory, duckdb_instance: duckdb.DuckDBPyConnection
+) -> Iterator[Lake]:
     """Snapshot 2 has three rows of t, snapshot 3 five; snapshot 4 has an oddly named table."""
-    lake = Lake(Path(tmp_path_factory.mktemp("versions")))
+    lake = Lake(tmp_path_factory.mktemp("versions"), duckdb_instance.cursor())
     lake.run(
         "CREATE TABLE t (a INTEGER, b INTEGER)",
         "INSERT INTO t SELECT i, i % 2 FROM range(1, 4) r(i)",

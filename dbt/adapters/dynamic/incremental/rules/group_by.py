@@ -50,10 +50,16 @@ def recomputed(
         *(
             exp.NullSafeEQ(
                 this=exp.column(names[key], table=affected.alias, quoted=True),
-                expression=exp.paren(expression.copy()),  # it may bind less tightly
+                expression=_operand(expression),
             )
             for key, expression in group.keys.items()
         )
     )
     groups = at_version(group.query, group.inputs, Version.NEW, relations)
     return groups.join(affected, on=condition, join_type="semi", copy=False)
+
+
+def _operand(expression: exp.Expr) -> exp.Expr:
+    """The expression as an operand: in parentheses, since it may bind less tightly."""
+    copy = expression.copy()
+    return copy if isinstance(copy, exp.Column | exp.Anonymous) else exp.paren(copy)
