@@ -97,13 +97,24 @@ def words_for(table_id: int, commits: Iterable[Commit]) -> frozenset[str]:
     return frozenset().union(*(commit.changes.get(table_id, frozenset()) for commit in commits))
 
 
-def doubled(words: frozenset[str]) -> bool:
-    """Whether DuckLake 1.5.5 may read rows twice at a version before these words.
+def doubled(table_id: int, commits: Iterable[Commit]) -> bool:
+    """Whether DuckLake 1.5.5 may read rows twice at a version before these commits.
 
-    After rewrite_data_files and then merge_adjacent_files the merged file begins before the
-    rewritten one ends, and both are read in between.
+    rewrite_data_files ends a file; what a later flush or merge writes still belongs to that file,
+    too, and both are read at versions before the rewriting. A flush of inlined deletes says
+    deleted_from_table, like a delete.
+
+    Args:
+        table_id: the table.
+        commits: the commits since the version, oldest first.
     """
-    return "merge_adjacent" in words and bool(words & _REWRITE)
+    rewritten = False
+    for commit in commits:
+        words = commit.changes.get(table_id, frozenset())
+        if rewritten and words & (_COMPACTIONS | {"deleted_from_table"}):
+            return True
+        rewritten = rewritten or bool(words & _REWRITE)
+    return False
 
 
 def may_be_a_flush(words: frozenset[str]) -> bool:
@@ -152,11 +163,11 @@ def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: in
     words = words_for(pin.table_id, (c for c in commits if pin.snapshot < c.snapshot_id <= target))
     altered = bool(words & _ALTERS)
     if changes_rows(words):
-        since = words_for(pin.table_id, (c for c in commits if c.snapshot_id > pin.snapshot))
-        if doubled(since):
+        if doubled(pin.table_id, (c for c in commits if c.snapshot_id > pin.snapshot)):
             return change(
                 ChangeKind.EXPIRED,
-                f"its files were rewritten and merged, so snapshot {pin.snapshot} cannot be read",
+                "its files were rewritten and merged or flushed, so DuckLake reads rows twice "
+                f"at snapshot {pin.snapshot}",
             )
         deletes = bool(words & _DELETES) or bool(words - _KNOWN)
         kind = ChangeKind.CHANGES if deletes else ChangeKind.INSERTS

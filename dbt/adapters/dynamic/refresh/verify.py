@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
-from dbt.adapters.dynamic.lake.changes import Pin, doubled, words_for
+from dbt.adapters.dynamic.lake.changes import Pin, doubled
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.refresh.invocation import RelationKey
@@ -103,7 +103,7 @@ class Verifier:
             if lost:
                 one.detail = (
                     f"the pinned snapshot of {', '.join(lost)} has expired, or its files were "
-                    "rewritten and merged since"
+                    "rewritten and merged or flushed since"
                 )
             else:
                 self._compare(one, key, state)
@@ -113,7 +113,7 @@ class Verifier:
             return False
         commits = self._catalog.commits(pin.snapshot - 1, snapshot)
         expired = not commits or commits[0].snapshot_id != pin.snapshot
-        return not expired and not doubled(words_for(pin.table_id, commits[1:]))
+        return not expired and not doubled(pin.table_id, commits[1:])
 
     def _compare(self, one: Verified, key: RelationKey, state: State) -> None:
         target = quoted(*key)
