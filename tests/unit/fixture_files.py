@@ -28,7 +28,7 @@ class Pair:
     def changes(self) -> dict[str, str]:
         """The option ``changes``, such as ``orders inserts, customers unchanged``."""
         words = [part.split() for part in self.options.get("changes", "").split(",")]
-        return {table: kind for table, kind in filter(None, words)}
+        return {word[0]: word[1] for word in words if word}
 
     def __str__(self) -> str:
         options = "".join(f"# {key}: {value}\n" for key, value in self.options.items())

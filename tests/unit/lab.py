@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ SHOWN_OLD, SHOWN_NEW = 5, 9
 
 def instance() -> duckdb.DuckDBPyConnection:
     """A DuckDB instance with DuckLake. To load an extension takes longer than most tests do."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"threads": 1})
     load_extension(connection, "ducklake")
     return connection
 
@@ -226,7 +227,7 @@ class Lab(Lake):
             AssertionError: after a merge the table is not equal to the query.
         """
         self.evaluate(sql, snapshots[0], "target")
-        for old, new in zip(snapshots, snapshots[1:], strict=False):
+        for old, new in pairwise(snapshots):
             self._merge(sql, old, new)
             self.evaluate(sql, new, "expected")
             missing, extra = self.difference("expected", "target")

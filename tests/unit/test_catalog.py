@@ -39,7 +39,7 @@ def test_parse_changes(changes_made: str, words: dict[int, set[str]]) -> None:
 def test_parse_changes_of_real_commits(lake: Lake) -> None:
     first = lake.run("CREATE TABLE t (a INTEGER)", 'CREATE TABLE "u:1,v" (a INTEGER)')
     lake.run("INSERT INTO t VALUES (1)", "BEGIN", "INSERT INTO t VALUES (2)")
-    last = lake.run("DELETE FROM t WHERE a = 1", "DROP TABLE \"u:1,v\"", "COMMIT")
+    last = lake.run("DELETE FROM t WHERE a = 1", 'DROP TABLE "u:1,v"', "COMMIT")
     t, u = lake.table("t").table_id, lake.table("u:1,v", first).table_id
     commits = lake.catalog.commits(first - 1, last)
     assert [commit.snapshot_id for commit in commits] == [first, first + 1, first + 2]
@@ -85,7 +85,10 @@ def test_the_last_snapshot_that_this_process_made(lake: Lake) -> None:
 
 
 def test_a_table_by_a_name_in_any_case(lake: Lake) -> None:
-    lake.run('CREATE SCHEMA "Sales Dept"', 'CREATE TABLE "Sales Dept"."Big ""Table" (A INT, "b c" VARCHAR)')
+    lake.run(
+        'CREATE SCHEMA "Sales Dept"',
+        'CREATE TABLE "Sales Dept"."Big ""Table" (A INT, "b c" VARCHAR)',
+    )
     found = lake.table('BIG "table', schema="sales dept")
     assert (found.schema, found.name) == ("Sales Dept", 'Big "Table')
     assert [(column.name, column.type) for column in found.columns] == [
@@ -129,7 +132,10 @@ def test_columns_keep_their_ids(lake: Lake) -> None:
 
 
 def test_a_nested_type_shows_what_is_inside(lake: Lake) -> None:
-    lake.run("CREATE TABLE t (s STRUCT(x INTEGER, y STRUCT(z VARCHAR)), l INTEGER[], m MAP(VARCHAR, DATE))")
+    lake.run(
+        "CREATE TABLE t (s STRUCT(x INTEGER, y STRUCT(z VARCHAR)), l INTEGER[], m MAP(VARCHAR, "
+        "DATE))"
+    )
     before = lake.table("t").columns
     assert [column.name for column in before] == ["s", "l", "m"]
     for part in ("x", "int32", "z", "varchar"):
@@ -188,7 +194,8 @@ def test_a_lake_with_an_odd_name_in_a_sqlite_catalog(tmp_path: Path) -> None:
     load_extension(connection, "sqlite_scanner")
     load_extension(connection, "ducklake")
     connection.execute(
-        f"ATTACH 'ducklake:sqlite:{tmp_path}/x.sqlite' AS \"My.Lake\" (DATA_PATH '{tmp_path}/files')"
+        f"ATTACH 'ducklake:sqlite:{tmp_path}/x.sqlite' AS \"My.Lake\" (DATA_PATH "
+        f"'{tmp_path}/files')"
     )
     connection.execute('CREATE TABLE "My.Lake".t (a INTEGER)')
     catalog = LakeCatalog(lambda sql: connection.execute(sql).fetchall(), "My.Lake")

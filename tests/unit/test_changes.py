@@ -25,7 +25,9 @@ LOAD = "INSERT INTO t SELECT i, i FROM range(20) r(i)"
 @pytest.fixture
 def t(lake: Lake) -> Lake:
     """A lake with a table t of 30 rows in one file."""
-    lake.run("CREATE TABLE t (a INTEGER, b INTEGER)", "INSERT INTO t SELECT i, i FROM range(30) r(i)")
+    lake.run(
+        "CREATE TABLE t (a INTEGER, b INTEGER)", "INSERT INTO t SELECT i, i FROM range(30) r(i)"
+    )
     return lake
 
 
@@ -51,7 +53,10 @@ def _change(lake: Lake, *statements: str) -> SourceChange:
         (["TRUNCATE t"], ChangeKind.CHANGES),
         (["INSERT INTO t VALUES (50, 1)", "DELETE FROM t WHERE a = 50"], ChangeKind.CHANGES),
         (["BEGIN", "INSERT INTO t VALUES (1, 1)", "ROLLBACK"], ChangeKind.UNCHANGED),
-        (["MERGE INTO t USING (SELECT 1 AS a) AS s ON t.a = s.a WHEN MATCHED THEN DELETE"], ChangeKind.CHANGES),
+        (
+            ["MERGE INTO t USING (SELECT 1 AS a) AS s ON t.a = s.a WHEN MATCHED THEN DELETE"],
+            ChangeKind.CHANGES,
+        ),
         # Somebody else's commits.
         (["CREATE TABLE u AS FROM t", "DELETE FROM u", "CREATE SCHEMA s"], ChangeKind.UNCHANGED),
         (['CREATE TABLE "inserted_into_table:1" (a INTEGER)'], ChangeKind.UNCHANGED),
@@ -67,7 +72,14 @@ def test_rows(statements: list[str], kind: ChangeKind, t: Lake) -> None:
 def test_unchanged_is_what_duckdb_says_of_the_rows(t: Lake) -> None:
     """Commits of all sorts: a change that compare does not see must not exist."""
     rows = {}
-    for statement in [LOAD, "DELETE FROM t WHERE a = 1", FLUSH, LOAD, MERGE, "DELETE FROM t WHERE a < 9"]:
+    for statement in [
+        LOAD,
+        "DELETE FROM t WHERE a = 1",
+        FLUSH,
+        LOAD,
+        MERGE,
+        "DELETE FROM t WHERE a < 9",
+    ]:
         rows[t.catalog.current_snapshot()] = sorted(t.rows("FROM t"))
         t.run(statement)
     now = sorted(t.rows("FROM t"))
@@ -81,7 +93,13 @@ def test_unchanged_is_what_duckdb_says_of_the_rows(t: Lake) -> None:
     [
         ["CREATE OR REPLACE TABLE t AS SELECT 1 AS a, 1 AS b"],
         ["CREATE TABLE u AS FROM t", "DROP TABLE t", "CREATE TABLE t AS FROM u"],
-        ["CREATE TABLE u AS FROM t", "BEGIN", "DROP TABLE t", "CREATE TABLE t AS FROM u", "COMMIT"],
+        [
+            "CREATE TABLE u AS FROM t",
+            "BEGIN",
+            "DROP TABLE t",
+            "CREATE TABLE t AS FROM u",
+            "COMMIT",
+        ],
         # dbt's own swap.
         ["CREATE TABLE u AS FROM t", "ALTER TABLE t RENAME TO v", "ALTER TABLE u RENAME TO t"],
     ],
@@ -116,7 +134,11 @@ def test_renamed_and_back_is_the_same_table(t: Lake) -> None:
             "column b was int32, is int32 (another column)",
         ),
         (
-            ["ALTER TABLE t RENAME a TO x", "ALTER TABLE t RENAME b TO a", "ALTER TABLE t RENAME x TO b"],
+            [
+                "ALTER TABLE t RENAME a TO x",
+                "ALTER TABLE t RENAME b TO a",
+                "ALTER TABLE t RENAME x TO b",
+            ],
             "column a was int32, is int32 (another column)",
         ),
         (["ALTER TABLE t DROP COLUMN s"], None),
@@ -146,7 +168,11 @@ def test_a_struct_that_got_a_field(t: Lake) -> None:
 
 def test_altered_and_changed_in_one_commit(t: Lake) -> None:
     change = _change(
-        t, "BEGIN", "ALTER TABLE t ADD COLUMN c INTEGER", "INSERT INTO t VALUES (1, 1, 1)", "COMMIT"
+        t,
+        "BEGIN",
+        "ALTER TABLE t ADD COLUMN c INTEGER",
+        "INSERT INTO t VALUES (1, 1, 1)",
+        "COMMIT",
     )
     assert (change.kind, change.altered) == (ChangeKind.INSERTS, True)
 

@@ -53,7 +53,9 @@ def test_time_in_a_macro_of_duckdb(lab: Lab) -> None:
     )
 
 
-@pytest.mark.parametrize("call", ["age(placed)", "current_setting('TimeZone')", "getvariable('x')"])
+@pytest.mark.parametrize(
+    "call", ["age(placed)", "current_setting('TimeZone')", "getvariable('x')"]
+)
 def test_what_duckdb_calls_consistent_and_is_not(call: str, lab: Lab) -> None:
     found = _unstable(lab, f"SELECT {call} FROM orders")
     assert found is not None
@@ -150,6 +152,14 @@ def test_macros_that_call_each_other_end() -> None:
 
 def test_aggregates(lab: Lab) -> None:
     names = aggregate_names(lab.functions)
-    assert names >= {"sum", "count", "count_star", "list", "string_agg", "arg_max", "quantile_cont"}
+    assert names >= {
+        "sum",
+        "count",
+        "count_star",
+        "list",
+        "string_agg",
+        "arg_max",
+        "quantile_cont",
+    }
     assert names >= {"geometric_mean", "weighted_avg"}, "macros that call an aggregate are some"
     assert not names & {"abs", "upper", "list_sum", "date_trunc", "coalesce", "now", "+"}

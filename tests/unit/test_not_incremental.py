@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import duckdb
 import pytest
 
 from dbt.adapters.dynamic.query.engine import UnparsedSql
@@ -24,11 +23,9 @@ def test_the_query_itself_is_right(pair: Pair, lab: Lab) -> None:
     """Or the fixture would show how a mistake is refused."""
     query = lab.inline(pair.input)
     sql = lower(query.at()) if query.pinnable else lower(pair.input)
-    try:
-        lab.rows(f"EXPLAIN {sql}")
-    except duckdb.BinderException as error:
-        # DuckLake has no rowid at a version.
-        assert "rowid" in pair.input, error
+    if "rowid" in sql:
+        pytest.skip("DuckLake has no rowid at a version")
+    lab.rows(f"EXPLAIN {sql}")
 
 
 @pytest.mark.parametrize("depth", [300, 1000])

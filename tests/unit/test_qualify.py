@@ -45,20 +45,23 @@ from tests.unit.lab import Lab
         "d + INTERVAL 1 DAY, d + INTERVAL '1 day', d - INTERVAL (a) HOUR, INTERVAL '2' MONTH",
         "DATE '2024-01-01', TIMESTAMP '2024-01-01', TIME '10:00'",
         "d AT TIME ZONE 'UTC'",
-        "extract(year FROM d), date_part('year', d), date_trunc('month', d), datediff('day', d, d)",
+        "extract(year FROM d), date_part('year', d), date_trunc('month', d), datediff('day', d, "
+        "d)",
         "strftime(d, '%Y-%m'), strptime(c, '%Y'), time_bucket(INTERVAL '1 day', d), epoch(d)",
-        "substring(c, 1, 2), substring(c FROM 1 FOR 2), trim(c), trim(BOTH 'x' FROM c), left(c, 1)",
+        "substring(c, 1, 2), substring(c FROM 1 FOR 2), trim(c), trim(BOTH 'x' FROM c), left(c, "
+        "1)",
         "coalesce(a, b), ifnull(a, b), nullif(a, b), if(a > 1, 2, 3), greatest(a, b)",
         "regexp_replace(c, 'x', 'y', 'g'), regexp_matches(c, 'x'), split_part(c, ',', 1)",
         "l[1], l[1:2], l[-1], l[:1], c[1], s['f'], m['k'], s.f, t.s.f",
         "[a, b], list_value(a, b), {'A': a, 'b': b}, struct_pack(A := a), MAP {'k': a}, (a, b)",
-        "list_transform(l, x -> x + 1), list_filter(l, lambda x: x > 1), [x * 2 FOR x IN l IF x > 1]",
+        "list_transform(l, x -> x + 1), list_filter(l, lambda x: x > 1), [x * 2 FOR x IN l IF x "
+        "> 1]",
         "c -> 'x', c ->> '$.x', json_extract(c, '$.x')",
         "1e3, 1.5, 1_000, 0.1e-3, 'it''s', E'a\\nb', $$x'y$$, '', true, NULL",
         "count(*), count(), count(DISTINCT a), sum(a) FILTER (WHERE b > 1), sum(a) FILTER (b > 1)",
         "string_agg(c, ',' ORDER BY c DESC), list(a ORDER BY b), mode() WITHIN GROUP (ORDER BY a)",
         "sum(a) OVER (PARTITION BY b ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
-        "a AS \"x y\", b AS \"select\", c AS \"Ä\"\"q\"",
+        'a AS "x y", b AS "select", c AS "Ä""q"',
         "a > ALL ([1, 2]), a = ANY ([1, 2])",
     ],
 )
@@ -76,7 +79,8 @@ def test_what_is_read_faithfully(expression: str, lab: Lab) -> None:
         "SELECT a, count(*), FROM t GROUP BY a,",
         "SELECT a FROM t JOIN u USING (a) NATURAL JOIN v CROSS JOIN w, x SEMI JOIN y USING (a)",
         "SELECT a FROM t ASOF JOIN u ON t.a >= u.a POSITIONAL JOIN v",
-        "SELECT a FROM t GROUP BY ALL HAVING count(*) > 1 QUALIFY true ORDER BY ALL LIMIT 1 OFFSET 2",
+        "SELECT a FROM t GROUP BY ALL HAVING count(*) > 1 QUALIFY true ORDER BY ALL LIMIT 1 "
+        "OFFSET 2",
         "WITH a AS MATERIALIZED (SELECT 1 AS x), b(y) AS NOT MATERIALIZED (FROM a) FROM b",
         "SELECT a FROM t UNION ALL BY NAME SELECT a FROM u EXCEPT ALL SELECT a FROM v",
         "SELECT a FROM t FOR SYSTEM_TIME AS OF SNAPSHOT 3 AS x WHERE x.a > 1",
@@ -145,16 +149,20 @@ def test_what_is_no_query_is_refused(sql: str, text: str, lab: Lab) -> None:
         # In HAVING, too, but not within an aggregate.
         "SELECT customer AS quantity, quantity AS customer, count(*) AS n FROM orders "
         "GROUP BY 1, 2 HAVING customer > 3",
-        "SELECT customer AS k, sum(quantity) AS quantity FROM orders GROUP BY 1 HAVING sum(quantity) > 9",
+        "SELECT customer AS k, sum(quantity) AS quantity FROM orders GROUP BY 1 HAVING "
+        "sum(quantity) > 9",
         "SELECT customer AS k, max(quantity) AS id FROM orders GROUP BY k HAVING id > 3",
         # Aliases within the SELECT list.
-        "SELECT customer AS k, k + 1 AS l, l * 2 AS m, count(*) AS n, n + 1 AS o FROM orders GROUP BY ALL",
+        "SELECT customer AS k, k + 1 AS l, l * 2 AS m, count(*) AS n, n + 1 AS o FROM orders "
+        "GROUP BY ALL",
         "SELECT quantity AS customer, customer + 1 AS k, count(*) AS n FROM orders GROUP BY ALL",
-        "SELECT customer > 2 OR id > 1 AS k, NOT k AS l, count(*) AS n FROM orders WHERE k AND id < 4 GROUP BY ALL",
+        "SELECT customer > 2 OR id > 1 AS k, NOT k AS l, count(*) AS n FROM orders WHERE k AND "
+        "id < 4 GROUP BY ALL",
         # Ordinals beside constants.
         "SELECT 2 AS two, customer, 1 AS one, count(*) AS n FROM orders GROUP BY 2, 1, 3",
         # Tables, schemas and struct fields.
-        "SELECT orders.address.city AS c, address.zip AS z, count(*) AS n FROM orders GROUP BY ALL",
+        "SELECT orders.address.city AS c, address.zip AS z, count(*) AS n FROM orders GROUP BY "
+        "ALL",
         "SELECT lake.main.orders.id AS i, count(*) AS n FROM orders GROUP BY 1",
         "SELECT address.region AS r, count(*) AS n FROM customers AS address GROUP BY ALL",
         "SELECT address.zip AS z, count(*) AS n FROM orders, regions GROUP BY ALL",
@@ -163,7 +171,7 @@ def test_what_is_no_query_is_refused(sql: str, text: str, lab: Lab) -> None:
         "JOIN regions USING (region) GROUP BY ALL",
         "SELECT * EXCLUDE (id, product, quantity, amount, placed, address, tags), count(*) AS n "
         "FROM orders JOIN customers USING (customer) GROUP BY ALL",
-        "SELECT * EXCLUDE (name, region, \"tier\") RENAME (customer AS parity), "
+        'SELECT * EXCLUDE (name, region, "tier") RENAME (customer AS parity), '
         "count(*) AS n FROM customers GROUP BY ALL",
         "SELECT r.*, count(*) AS n FROM customers AS c NATURAL JOIN regions AS r GROUP BY ALL",
         # Scopes.
@@ -171,10 +179,14 @@ def test_what_is_no_query_is_refused(sql: str, text: str, lab: Lab) -> None:
         "SELECT c, count(*) AS n FROM o WHERE id > (1) GROUP BY c",
         "WITH c AS (SELECT region AS k FROM customers) SELECT k, count(*) AS n FROM "
         "(WITH c AS (SELECT region + 1 AS k FROM regions) FROM c) GROUP BY k",
-        "WITH customers AS (SELECT region AS customer FROM customers) SELECT c.customer, count(*) AS n "
-        "FROM customers AS c JOIN main.customers AS d ON c.customer = d.customer GROUP BY c.customer",
-        "WITH k AS (SELECT customer AS k FROM orders) SELECT k.k AS k, count(k.k) AS n FROM k GROUP BY k.k",
-        'SELECT "GROUP BY"."Net.Amount" AS "x.y", count(*) AS n FROM "sales dept"."ORDER" AS "Group By" '
+        "WITH customers AS (SELECT region AS customer FROM customers) SELECT c.customer, "
+        "count(*) AS n "
+        "FROM customers AS c JOIN main.customers AS d ON c.customer = d.customer GROUP BY "
+        "c.customer",
+        "WITH k AS (SELECT customer AS k FROM orders) SELECT k.k AS k, count(k.k) AS n FROM k "
+        "GROUP BY k.k",
+        'SELECT "GROUP BY"."Net.Amount" AS "x.y", count(*) AS n FROM "sales dept"."ORDER" AS '
+        '"Group By" '
         'GROUP BY "X.Y"',
     ],
 )
@@ -189,7 +201,7 @@ def test_names_mean_what_they_mean_in_duckdb(sql: str, lab: Lab) -> None:
 
 
 def test_every_name_is_qualified_and_quoted(lab: Lab) -> None:
-    query = lab.shown('SELECT Customer, COUNT(*) AS N FROM main.Orders WHERE ID > 1 GROUP BY 1')
+    query = lab.shown("SELECT Customer, COUNT(*) AS N FROM main.Orders WHERE ID > 1 GROUP BY 1")
     parsed = parse_faithfully(query.at(), lab.engine.parse_tree)
     text = qualify(parsed, query.sources.values(), aggregate_names(lab.functions)).sql(
         dialect=PinnedDuckDB
@@ -212,8 +224,14 @@ def test_qualifying_leaves_the_parsed_query_alone(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("sql", "text"),
     [
-        ("SELECT nothing, count(*) FROM orders GROUP BY 1", "Column 'nothing' could not be resolved"),
-        ("SELECT o.id, count(*) FROM orders GROUP BY 1", "Column 'id' could not be resolved for table: 'o'"),
+        (
+            "SELECT nothing, count(*) FROM orders GROUP BY 1",
+            "Column 'nothing' could not be resolved",
+        ),
+        (
+            "SELECT o.id, count(*) FROM orders GROUP BY 1",
+            "Column 'id' could not be resolved for table: 'o'",
+        ),
     ],
 )
 def test_an_unknown_name_is_refused(sql: str, text: str, lab: Lab) -> None:
@@ -228,9 +246,16 @@ def test_an_unknown_name_is_refused(sql: str, text: str, lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("sql", "where"),
     [
-        ("SELECT customer, count(*) AS n\nFROM orders\nGROUP BY customer\nLIMIT 3", "(line 4, column 7)"),
+        (
+            "SELECT customer, count(*) AS n\nFROM orders\nGROUP BY customer\nLIMIT 3",
+            "(line 4, column 7)",
+        ),
         ("SELECT 'ü', customer, rank() OVER (ORDER BY id) AS n FROM orders", "(line 1, column "),
-        ("SELECT c.region, count(*) AS n FROM orders o\n  LEFT JOIN customers c USING (customer) GROUP BY 1", "LEFT JOIN (line 2, column "),
+        (
+            "SELECT c.region, count(*) AS n FROM orders o\n  LEFT JOIN customers c USING "
+            "(customer) GROUP BY 1",
+            "LEFT JOIN (line 2, column ",
+        ),
         (
             "-- a comment\nWITH big AS (SELECT * FROM big_orders)\n"
             "SELECT buyer, (SELECT 1) AS one FROM big GROUP BY 1",

@@ -17,7 +17,7 @@ PIN = "FOR SYSTEM_TIME AS OF SNAPSHOT 9"
         ("select ID from Orders -- x", f'select ID from "lake"."main"."orders" {PIN} -- x'),
         (
             "select 'ü', o.id from lake.main.orders as o, regions",
-            f"select 'ü', o.id from \"lake\".\"main\".\"orders\" {PIN} as o, "
+            f'select \'ü\', o.id from "lake"."main"."orders" {PIN} as o, '
             f'"lake"."main"."regions" {PIN}',
         ),
         (
@@ -87,9 +87,11 @@ def test_a_view_with_names_of_its_own_over_a_view(lab: Lab) -> None:
         "WITH orders AS (FROM regions) SELECT * FROM orders, big_orders",
         'SELECT "größe" AS "Ü", \'€\' FROM "Sales Dept"."order" AS "x y" WHERE "select" > 1',
         "SELECT customer, count(*) FROM orders GROUP BY 1 ORDER BY ALL LIMIT 3",
-        "SELECT (SELECT max(region) FROM regions), * FROM totals WHERE region IN (SELECT region FROM regions)",
-        "SELECT * FROM orders PIVOT (sum(quantity) FOR product IN ('x', 'north') GROUP BY customer)",
-        "SELECT * FROM customers UNPIVOT (v FOR what IN (region, \"Tier\"))",
+        "SELECT (SELECT max(region) FROM regions), * FROM totals WHERE region IN (SELECT region "
+        "FROM regions)",
+        "SELECT * FROM orders PIVOT (sum(quantity) FOR product IN ('x', 'north') GROUP BY "
+        "customer)",
+        'SELECT * FROM customers UNPIVOT (v FOR what IN (region, "Tier"))',
         "SELECT * FROM orders TABLESAMPLE 100%",
     ],
 )
@@ -105,7 +107,11 @@ def test_the_pinned_text_gives_the_rows_of_that_time(sql: str, back: int, lab: L
 
 @pytest.mark.parametrize(
     "sql",
-    ["SELECT * FROM (TABLE orders)", "SELECT * FROM (DESCRIBE orders)", "FROM lake . main /**/ . orders"],
+    [
+        "SELECT * FROM (TABLE orders)",
+        "SELECT * FROM (DESCRIBE orders)",
+        "FROM lake . main /**/ . orders",
+    ],
 )
 def test_what_cannot_be_pinned(sql: str, lab: Lab) -> None:
     query = lab.inline(sql)
@@ -115,7 +121,8 @@ def test_what_cannot_be_pinned(sql: str, lab: Lab) -> None:
 
 def test_what_has_no_snapshots(lab: Lab) -> None:
     query = lab.inline(
-        "SELECT 1 FROM 'a.csv', memory.main.t, information_schema.tables, duckdb_tables(), range(3)"
+        "SELECT 1 FROM 'a.csv', memory.main.t, information_schema.tables, duckdb_tables(), "
+        "range(3)"
     )
     assert untracked_names(query) == [
         "a.csv",

@@ -20,7 +20,10 @@ def _reads(lab: Lab, sql: str) -> Reads:
         ("SELECT 1", []),
         ("FROM t SEMI JOIN u USING (a)", ["t", "u"]),
         ("SELECT (SELECT max(x) FROM u) FROM t WHERE a IN (SELECT a FROM v)", ["u", "t", "v"]),
-        ("SELECT a FROM t ORDER BY (SELECT max(x) FROM u) LIMIT (SELECT 1 FROM v)", ["t", "u", "v"]),
+        (
+            "SELECT a FROM t ORDER BY (SELECT max(x) FROM u) LIMIT (SELECT 1 FROM v)",
+            ["t", "u", "v"],
+        ),
         ("FROM t UNION ALL FROM u EXCEPT FROM v", ["t", "u", "v"]),
         ("SELECT * FROM t, LATERAL (SELECT * FROM u WHERE u.a = t.a)", ["t", "u"]),
         ("SELECT * FROM (t JOIN (SELECT * FROM u) USING (a))", ["t", "u"]),
@@ -52,9 +55,13 @@ def test_tables(sql: str, tables: list[str], lab: Lab) -> None:
         ("WITH c AS (FROM t) SELECT * FROM (WITH c AS (FROM u) FROM c), c", ["t", "u"]),
         ("WITH c AS (FROM t) SELECT (SELECT max(a) FROM c) FROM u", ["t", "u"]),
         ("WITH c AS (FROM t) FROM u WHERE a IN (FROM c) UNION FROM c", ["t", "u"]),
-        ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) FROM r", []),
         (
-            "WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT r.n FROM r JOIN t USING (n)) FROM r, u",
+            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) FROM r",
+            [],
+        ),
+        (
+            "WITH RECURSIVE r AS (SELECT 1 AS n UNION SELECT r.n FROM r JOIN t USING (n)) FROM "
+            "r, u",
             ["t", "u"],
         ),
         (
@@ -74,7 +81,7 @@ def test_ctes_are_no_tables(sql: str, tables: list[str], lab: Lab) -> None:
     ("sql", "written"),
     [
         ("SELECT * FROM orders", ["orders"]),
-        ("SELECT 'ü€😀', \"größe\" FROM t /* ß */ JOIN \"Ü x\" ON true", ["t", '"Ü x"']),
+        ('SELECT \'ü€😀\', "größe" FROM t /* ß */ JOIN "Ü x" ON true', ["t", '"Ü x"']),
         ('SELECT * FROM "a ""b"" c"."select"."x.y" AS z', ['"a ""b"" c"."select"."x.y"']),
         ("SELECT * FROM lake . main.T", ["lake . main.T"]),
         ("SELECT *\nFROM t -- comment\n, u", ["t", "u"]),
@@ -118,7 +125,10 @@ def test_pinned_tables(lab: Lab) -> None:
         ("FROM t LIMIT (SELECT abs(-2))", {"abs"}),
         ("SELECT * REPLACE (random() AS a) FROM t", {"random"}),
         ("SELECT a FROM t GROUP BY a HAVING random() > 1", {"random"}),
-        ("SELECT list_transform(l, lambda x: x + random()) FROM t", {"list_transform", "+", "random"}),
+        (
+            "SELECT list_transform(l, lambda x: x + random()) FROM t",
+            {"list_transform", "+", "random"},
+        ),
         ("SELECT a FROM t JOIN u ON random() > t.a", {"random"}),
         ("SELECT a FROM t QUALIFY row_number() OVER () = 1", {"row_number"}),
         ("WITH c AS (SELECT uuid() AS u FROM t) FROM c", {"uuid"}),

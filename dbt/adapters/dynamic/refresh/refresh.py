@@ -301,9 +301,10 @@ class Refresh:
                 source.table.name,
                 source.table.table_id,
                 source.table.uuid,
-                source.snapshot,
+                # What cannot be pinned is read as the transaction sees it.
+                self._lakes[key[0]].current_snapshot() if unpinned else source.snapshot,
             )
-            for source in sources.values()
+            for key, source in sources.items()
         )
         fingerprint = query.fingerprint if query else model.sql
         looking = time.perf_counter()
