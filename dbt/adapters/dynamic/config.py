@@ -108,7 +108,7 @@ class DynamicTableConfig:
                     f"Model '{model}': the configuration '{key}' is refused: {remedy}."
                 )
         accepted = {*_READERS, *_UNSUPPORTED_VALUES, *SNOWFLAKE_KEYS, *_DUCKDB_KEYS, "unique_key"}
-        for key in config:
+        for key in (key for key, value in config.items() if value is not None):
             if key not in accepted and key not in known_to_dbt:
                 near = difflib.get_close_matches(key, sorted(accepted), n=1)
                 hint = f"did you mean '{near[0]}'? " if near else ""

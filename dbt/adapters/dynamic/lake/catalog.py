@@ -113,11 +113,6 @@ class LakeCatalog:
             self._rows(f"SELECT id FROM ducklake_current_snapshot({literal(self.database)})")[0][0]
         )
 
-    def last_committed_snapshot(self) -> int:
-        """The snapshot that this connection's last commit to the lake made."""
-        call = f"ducklake_last_committed_snapshot({literal(self.database)})"
-        return int(self._rows(f"SELECT id FROM {call}")[0][0])
-
     def commit_time(self, snapshot: int) -> datetime | None:
         """When a snapshot was committed (UTC), or None if it has expired."""
         rows = self._rows(

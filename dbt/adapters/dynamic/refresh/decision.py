@@ -194,7 +194,7 @@ def over_threshold(affected: int, total: int, config: DynamicTableConfig) -> Exp
     """
     if config.refresh_mode is RefreshMode.INCREMENTAL or affected == 0:
         return None
-    if affected <= config.cardinality_threshold * total:
+    if total and affected / total <= config.cardinality_threshold:
         return None
     share = f"{affected / total:.1%}" if total else "all"
     return Explained(

@@ -63,6 +63,7 @@ from dbt.adapters.dynamic.refresh.state import (
     check_target,
     commit_info,
     pins_json,
+    refresh_id_of,
 )
 from dbt.adapters.dynamic.relation import relation_key
 from dbt.adapters.dynamic.response import RefreshAction, RefreshResponse, Strategy, message
@@ -281,8 +282,11 @@ class Refresh:
         self._count_time("commit", elapsed)
         visible = self.plan.snapshot
         if self.decision.action is not RefreshAction.NO_DATA:
-            visible = self._catalog.last_committed_snapshot()
-            self.outcome.result_snapshot = visible
+            # Other threads may have committed since; ours is the one that carries our id.
+            now = self._catalog.current_snapshot()
+            for commit in self._catalog.commits(visible, now):
+                if refresh_id_of(commit) == self.refresh_id:
+                    visible = self.outcome.result_snapshot = commit.snapshot_id
         self._invocation.built(self.model.key, visible)
 
     # Planning -----------------------------------------------------------------------------------
