@@ -73,8 +73,8 @@ _CHANGE = re.compile(r"(\w+):(\d+)(?=,|$)")
 def parse_changes(changes_made: str) -> dict[int, frozenset[str]]:
     """Read ``ducklake_snapshot_changes.changes_made``: the words per table id.
 
-    >>> parse_changes('created_table:"main"."a:1,b",inlined_insert:2,inlined_delete:2')
-    {2: frozenset({'inlined_insert', 'inlined_delete'})}
+    >>> parse_changes('created_table:"main"."a:1,b",inlined_insert:2,altered_table:3')
+    {2: frozenset({'inlined_insert'}), 3: frozenset({'altered_table'})}
     """
     words: dict[int, set[str]] = {}
     for word, table_id in _CHANGE.findall(_QUOTED.sub("", changes_made)):
