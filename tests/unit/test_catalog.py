@@ -77,13 +77,6 @@ def test_the_current_snapshot_stands_still_in_a_transaction(lake: Lake) -> None:
     assert lake.run("COMMIT") == before + 1
 
 
-def test_the_last_snapshot_that_this_process_made(lake: Lake) -> None:
-    made = lake.run("CREATE TABLE t (a INTEGER)")
-    assert lake.catalog.last_committed_snapshot() == made
-    lake.connection.cursor().execute("INSERT INTO lake.t VALUES (1)")
-    assert lake.catalog.last_committed_snapshot() == made + 1
-
-
 def test_a_table_by_a_name_in_any_case(lake: Lake) -> None:
     lake.run(
         'CREATE SCHEMA "Sales Dept"',

@@ -151,7 +151,8 @@ def test_functions(sql: str, functions: set[str], lab: Lab) -> None:
 )
 def test_table_functions(sql: str, functions: set[str], calls: set[str], lab: Lab) -> None:
     found = _reads(lab, sql)
-    assert (found.table_functions, found.functions) == (functions, calls)
+    assert found.table_functions == functions
+    assert found.functions == calls
 
 
 @pytest.mark.parametrize(
