@@ -22,8 +22,10 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.reasons import Explained
+from dbt.adapters.dynamic.refresh.history import failure_row
 from dbt.adapters.dynamic.refresh.invocation import Invocation
-from dbt.adapters.dynamic.refresh.refresh import Model, Refresh, failure_row
+from dbt.adapters.dynamic.refresh.model import Model
+from dbt.adapters.dynamic.refresh.refresh import Refresh
 from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
 from dbt.adapters.dynamic.refresh.state import Store
 from dbt.adapters.dynamic.refresh.verify import Verifier

@@ -1,0 +1,372 @@
+"""Planning a refresh: what the table is, what its sources did, what to do (design.md §2, §5).
+
+The transaction has begun before anything here reads. Only metadata is asked; no row of a source
+is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dbt_common.exceptions import DbtRuntimeError
+
+from dbt.adapters.dynamic.errors import DynamicTableError
+from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
+from dbt.adapters.dynamic.incremental.nodes import SourceKey
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
+from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare
+from dbt.adapters.dynamic.lake.types import stored_inexactly
+from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
+from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
+from dbt.adapters.dynamic.query.functions import Functions, aggregate_names, unstable
+from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
+from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
+from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never_incremental
+from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
+from dbt.adapters.dynamic.refresh.model import Model
+from dbt.adapters.dynamic.refresh.resolver import LakeResolver
+from dbt.adapters.dynamic.refresh.state import State, Store, check_target
+from dbt.adapters.dynamic.response import RefreshAction
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What planning found; nothing in it needs a row.
+
+    Attributes:
+        snapshot: what the transaction sees.
+        state: the table's last state, or None.
+        query: the query with views inlined, or None where DuckDB gives no parse tree.
+        fingerprint: the meaning of the query.
+        columns: names and types of the query's columns.
+        decision: what to do.
+        changes: what happened to each source since its pin.
+        pins: the versions to read.
+        incremental_reason: why no refresh of the model is incremental, or None.
+        keys: the key columns, where the query has some.
+        text: the query to evaluate: at its pins where it can be pinned.
+        as_built: the table is the one that its last refresh left, with its columns.
+    """
+
+    snapshot: int
+    state: State | None
+    query: ModelQuery | None
+    fingerprint: str
+    columns: tuple[tuple[str, str], ...]
+    decision: Decision
+    changes: Mapping[SourceKey, SourceChange]
+    pins: tuple[Pin, ...]
+    incremental_reason: Explained | None
+    keys: tuple[str, ...]
+    text: str
+    as_built: bool
+
+
+class Planner:
+    """Plans one attempt at refreshing one table.
+
+    Args:
+        model: what dbt says.
+        rows: runs a statement on the connection that holds the transaction.
+        lakes: the attached lakes by folded name.
+        invocation: the snapshots of this dbt invocation.
+        forced: a reason to build the table as a whole: an earlier attempt's merge failed.
+
+    Attributes:
+        seconds_of_changes: how long it took to see what changed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        rows: Rows,
+        lakes: Mapping[str, LakeCatalog],
+        invocation: Invocation,
+        forced: Explained | None,
+    ) -> None:
+        self.model = model
+        self.seconds_of_changes = 0.0
+        self._rows = rows
+        self._lakes = lakes
+        self._catalog = lakes[model.key[0]]
+        self._engine = Engine(rows)
+        self._store = Store(rows, self._catalog)
+        self._invocation = invocation
+        self._forced = forced
+        self._as_built = False
+
+    def plan(self) -> Plan:
+        """Plan the refresh.
+
+        Raises:
+            DynamicTableError: the model is strict and cannot be refreshed incrementally, or its
+                SQL is not valid, or it reads what does not exist.
+        """
+        model, catalog = self.model, self._catalog
+        snapshot = catalog.current_snapshot()
+        state = self._store.read(model.key, snapshot)
+        floors = {pin.key: pin.snapshot for pin in state.pins} if state else {}
+        query, unpinned = self._inline(floors)
+        sources = query.sources if query else {}
+        pins = tuple(
+            Pin(
+                source.database,
+                source.table.schema,
+                source.table.name,
+                source.table.table_id,
+                source.table.uuid,
+                # What cannot be pinned is read as the transaction sees it.
+                self._lakes[key[0]].current_snapshot() if unpinned else source.snapshot,
+            )
+            for key, source in sources.items()
+        )
+        fingerprint = query.fingerprint if query else model.sql
+        looking = time.perf_counter()
+        commits = self._commits(state, pins, snapshot)
+        rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
+        changes = self._changes(state, query, commits) if rebuild is None and state else {}
+        self.seconds_of_changes = time.perf_counter() - looking
+        quiet = rebuild is None and all(change.quiet for change in changes.values())
+        functions = self._functions(query)
+        compiled: Compiled | NotIncremental
+        if query is None or unpinned is not None:
+            compiled = NotIncremental(Reason.UNPARSED_SQL, "the query cannot be pinned")
+        elif quiet:
+            compiled = NotIncremental(Reason.NO_CHANGES, "nothing to compile for")
+        else:
+            compiled = self._compile(query, aggregate_names(functions))
+        facts = Facts(
+            config=model.config,
+            rebuild=rebuild,
+            unstable=self._unstable(query, functions),
+            untracked=untracked_names(query) if query else [],
+            unpinned=unpinned,
+            compiled=compiled,
+            changes=changes,
+            moved_columns=self._moved(changes, compiled),
+        )
+        try:
+            decision = decide(facts)
+        except NotIncremental as refusal:
+            raise DynamicTableError(
+                f"Model '{model.name}' has refresh_mode 'incremental' and cannot be refreshed "
+                f"incrementally: {refusal.reason.code}: {refusal.reason.text}. "
+                "Set refresh_mode to 'auto' to allow a full refresh, change the query, or run "
+                "dbt with --full-refresh once if the cause is gone."
+            ) from None
+        columns: tuple[tuple[str, str], ...] = ()
+        if decision.action is not RefreshAction.NO_DATA:
+            columns = tuple(self._engine.describe(self._text(query)))
+        return Plan(
+            snapshot=snapshot,
+            state=state,
+            query=query,
+            fingerprint=fingerprint,
+            columns=columns,
+            decision=decision,
+            changes=changes,
+            pins=pins,
+            incremental_reason=never_incremental(facts),
+            keys=compiled.keys if isinstance(compiled, Compiled) else (),
+            text=self._text(query),
+            as_built=self._as_built,
+        )
+
+    def _inline(
+        self, floors: Mapping[RelationKey, int]
+    ) -> tuple[ModelQuery | None, Explained | None]:
+        """The query with views inlined, and why it cannot be pinned, if so."""
+        model = self.model
+        resolver = LakeResolver(self._lakes, self._invocation, floors, model.key, model.name)
+        database, schema = self._rows("SELECT current_database(), current_schema()")[0]
+        try:
+            query = inline(model.sql, self._engine.parse_tree, resolver, database, schema)
+        except UnparsedSql as error:
+            if error.syntax_error:
+                raise DynamicTableError(
+                    f"Model '{model.name}' is not valid SQL: {error}. Correct the model; "
+                    "dbt compile shows what dbt makes of it."
+                ) from error
+            return None, Explained(
+                Reason.UNPARSED_SQL, f"DuckDB gives no parse tree of this statement ({error})"
+            )
+        except RecursionError:
+            return None, Explained(Reason.UNPARSED_SQL, "its expressions are nested too deeply")
+        if not query.pinnable:
+            return query, Explained(
+                Reason.UNPARSED_SQL, "a table's name could not be found in the SQL to pin it"
+            )
+        return query, None
+
+    def _functions(self, query: ModelQuery | None) -> Functions:
+        calls = query.functions | query.table_functions if query else set()
+        return self._invocation.functions(calls, self._engine.functions)
+
+    def _unstable(self, query: ModelQuery | None, functions: Functions) -> Explained | None:
+        if query is None:
+            return None
+        calls = query.functions | query.table_functions
+        return unstable(calls, query.session_names, functions)
+
+    def _compile(self, query: ModelQuery, aggregates: frozenset[str]) -> Compiled | NotIncremental:
+        try:
+            compiled = compile_query(query, self._engine.parse_tree, aggregates)
+        except NotIncremental as reason:
+            return reason
+        wanted = self._engine.describe(query.at())
+        try:
+            found = self._engine.describe(compiled.text)
+        except DbtRuntimeError as error:
+            return NotIncremental(
+                Reason.UNPARSED_SQL, f"sqlglot's reading of this SQL does not bind: {error}"
+            )
+        # Columns without an alias may be called differently; count and types must agree.
+        if [kind for _, kind in wanted] != [kind for _, kind in found]:
+            return NotIncremental(
+                Reason.UNPARSED_SQL,
+                "sqlglot's reading of this SQL has other columns than DuckDB's",
+            )
+        types = {fold(name): kind for name, kind in wanted}
+        lower_names = [fold(name) for name, _ in wanted]
+        if len(set(lower_names)) != len(lower_names):
+            return NotIncremental(
+                Reason.UNSUPPORTED_QUERY, "two output columns have the same name"
+            )
+        if not set(compiled.keys) <= set(lower_names):
+            return NotIncremental(
+                Reason.KEYS_NOT_IN_OUTPUT, "a grouping column has no name; give it an alias"
+            )
+        for key in compiled.keys:
+            if stored_inexactly(types[key]):
+                return NotIncremental(
+                    Reason.KEY_TYPE_UNSUPPORTED,
+                    f"a lake does not store the key {key} exactly, of type {types[key]}; cast it",
+                )
+        return compiled
+
+    def _commits(
+        self, state: State | None, pins: tuple[Pin, ...], snapshot: int
+    ) -> dict[str, list[Commit]]:
+        """The commits since the oldest pin, by lake: one metadata query each."""
+        if state is None:
+            return {}
+        since: dict[str, int] = {self.model.key[0]: state.base_snapshot}
+        for pin in state.pins:
+            database = pin.key[0]
+            since[database] = min(since.get(database, pin.snapshot), pin.snapshot)
+        upto = {self.model.key[0]: snapshot}
+        for pin in pins:
+            database = pin.key[0]
+            upto[database] = max(upto.get(database, 0), pin.snapshot)
+        return {
+            database: self._lakes[database].commits(after - 1, upto.get(database, after))
+            for database, after in since.items()
+            if database in self._lakes
+        }
+
+    def _rebuild(
+        self,
+        state: State | None,
+        fingerprint: str,
+        sources: frozenset[SourceKey],
+        commits: Mapping[str, list[Commit]],
+        snapshot: int,
+    ) -> Explained | None:
+        """Why the table must be built as a whole, whatever its sources did."""
+        model = self.model
+        if model.partial:
+            return Explained(
+                Reason.EMPTY_FLAG, "--empty or --sample: the table counts as not built"
+            )
+        if self._forced is not None:
+            return self._forced
+        exists = self._catalog.table(model.key[1], model.key[2], snapshot) is not None
+        if model.full_refresh and state is not None and exists:
+            return Explained(Reason.FULL_REFRESH_FLAG, "--full-refresh")
+        if state is None or not exists:
+            return Explained(Reason.FIRST_BUILD, "the table is built for the first time")
+        if not state.initialized:
+            return Explained(Reason.FIRST_BUILD, "the table was only built with --empty")
+        check = check_target(self._catalog, state, model.key, commits[model.key[0]], snapshot)
+        self._as_built = not check.stale and not check.altered
+        if check.stale:
+            return Explained(Reason.STATE_STALE, check.stale)
+        if state.fingerprint != fingerprint or sources != {pin.key for pin in state.pins}:
+            return Explained(Reason.DEFINITION_CHANGED, self._changed_definition(state))
+        if state.config_fingerprint != model.config_fingerprint:
+            return Explained(
+                Reason.CONFIGURATION_CHANGED,
+                f"was {state.config_fingerprint}, is {model.config_fingerprint}",
+            )
+        if check.modified or (
+            check.same_if_equal_at is not None and self._differs_from(check.same_if_equal_at)
+        ):
+            return Explained(
+                Reason.TARGET_MODIFIED, "its rows were changed by something else than a refresh"
+            )
+        return None
+
+    def _differs_from(self, snapshot: int) -> bool:
+        """Whether the table's rows are other ones than at a snapshot; reads both versions."""
+        now = f"FROM {self.model.target}"
+        then = lower(f"{now} {SYSTEM_TIME} SNAPSHOT {snapshot}")
+        return bool(
+            self._rows(
+                f"SELECT 1 FROM (({then} EXCEPT ALL {now}) UNION ALL ({now} EXCEPT ALL {then})) "
+                "LIMIT 1"
+            )
+        )
+
+    def _changed_definition(self, state: State) -> str:
+        volatile = [
+            name for name in ("invocation_id", "run_started_at") if name in self.model.raw_sql
+        ]
+        if volatile:
+            return (
+                f"the query differs; it uses {' and '.join(volatile)}, which differ in every run"
+            )
+        if state.definition == self.model.sql:
+            return "a view that the query reads differs"
+        return "the query differs"
+
+    def _changes(
+        self, state: State, query: ModelQuery | None, commits: Mapping[str, list[Commit]]
+    ) -> dict[SourceKey, SourceChange]:
+        pinned = {pin.key: pin for pin in state.pins}
+        return {
+            key: compare(
+                commits[key[0]],
+                pinned[key],
+                source.table,
+                source.snapshot,
+            )
+            for key, source in (query.sources if query else {}).items()
+        }
+
+    def _moved(
+        self, changes: Mapping[SourceKey, SourceChange], compiled: Compiled | NotIncremental
+    ) -> dict[SourceKey, str]:
+        moved: dict[SourceKey, str] = {}
+        for key, change in changes.items():
+            if not change.altered:
+                continue
+            if isinstance(compiled, Compiled):
+                referenced = compiled.columns.get(key, frozenset())
+            else:  # which columns the query reads is not known: any of them may be
+                both = [
+                    *change.table.columns,
+                    *self._lakes[key[0]].columns(change.table.table_id, change.old),
+                ]
+                referenced = frozenset(fold(column.name) for column in both)
+            what = columns_moved(self._lakes[key[0]], change, referenced)
+            if what:
+                moved[key] = what
+        return moved
+
+    def _text(self, query: ModelQuery | None) -> str:
+        """The query to evaluate: at its pins where it can be pinned."""
+        return query.at() if query is not None and query.pinnable else self.model.sql
