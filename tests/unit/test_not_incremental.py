@@ -38,3 +38,13 @@ def test_expressions_that_are_nested_deeply(depth: int, lab: Lab) -> None:
         return  # a refresh builds such a table whole
     pair = Pair("deep", query.sql, "")
     assert not_incremental(lab, pair).startswith("UNPARSED_SQL: its expressions are nested too")
+
+
+@pytest.mark.parametrize("having", ["k IS NOT NULL", "quantity > 1"])
+@pytest.mark.xfail(strict=True, reason="B32: HAVING adds its columns to the groups of ALL")
+def test_having_may_add_groups_to_group_by_all(having: str, lab: Lab) -> None:
+    """DuckDB groups by the column in HAVING, too, so the key does not identify a row."""
+    sql = f"SELECT length(product) AS k, count(*) AS n FROM orders GROUP BY ALL HAVING {having}"
+    lab.evaluate(sql, lab.snapshots[-1], "groups")
+    assert lab.rows("SELECT count(*) > count(DISTINCT k) FROM groups") == [(True,)]
+    not_incremental(lab, Pair("having", sql, ""))
