@@ -1,4 +1,4 @@
-"""What the unit tests of the compiler run on: a small lake with a history, driven without dbt.
+"""What the unit tests of the compiler run on: a small lake with a history, without a dbt project.
 
 The oracle is independent of the compiler: the tables of a snapshot are copied into a plain DuckDB
 database, and the model's own SQL runs there.
@@ -19,9 +19,10 @@ import duckdb
 
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog, TableVersion, quoted
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog, TableVersion
 from dbt.adapters.dynamic.lake.changes import ChangeKind, Pin, SourceChange, compare
 from dbt.adapters.dynamic.lake.extensions import load_extension
+from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.functions import Functions, aggregate_names
 from dbt.adapters.dynamic.query.lowering import lower
@@ -226,7 +227,8 @@ class Lab(Lake):
         """Build a model's table at the first snapshot and merge it to each of the next ones.
 
         Raises:
-            AssertionError: after a merge the table is not equal to the query.
+            AssertionError: after a merge the table is not equal to the query, or a key stands in
+                it twice.
         """
         self.evaluate(sql, snapshots[0], "target")
         for old, new in pairwise(snapshots):
@@ -252,6 +254,9 @@ class Lab(Lake):
         )
         self._execute(f"DELETE FROM target WHERE EXISTS (FROM affected WHERE {same})")
         self._execute(f"INSERT INTO target {lower(compiled.recomputed(changes, 'affected'))}")
+        keys = ", ".join(quoted(key) for key in compiled.keys)
+        repeated = self.rows(f"SELECT {keys} FROM target GROUP BY {keys} HAVING count(*) > 1")
+        assert not repeated, f"keys that are not unique: {repeated[:5]}"
 
     def difference(self, left: str, right: str) -> tuple[list[Any], list[Any]]:
         """Rows of the left relation that the right one lacks, and the other way round."""

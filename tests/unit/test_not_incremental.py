@@ -41,7 +41,6 @@ def test_expressions_that_are_nested_deeply(depth: int, lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("having", ["k IS NOT NULL", "quantity > 1"])
-@pytest.mark.xfail(strict=True, reason="B32: HAVING adds its columns to the groups of ALL")
 def test_having_may_add_groups_to_group_by_all(having: str, lab: Lab) -> None:
     """DuckDB groups by the column in HAVING, too, so the key does not identify a row."""
     sql = f"SELECT length(product) AS k, count(*) AS n FROM orders GROUP BY ALL HAVING {having}"

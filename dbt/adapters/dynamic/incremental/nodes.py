@@ -293,6 +293,14 @@ class _Builder:
     def aggregates_in(self, expression: exp.Expr) -> bool:
         return any(_call_name(node) in self.aggregates for node in expression.walk())
 
+    def inside_aggregate(self, column: exp.Column) -> bool:
+        node = column.parent
+        while node is not None and not isinstance(node, exp.Having):
+            if _call_name(node) in self.aggregates:
+                return True
+            node = node.parent
+        return False
+
     def keys(self, query: exp.Select) -> dict[str, exp.Expr]:
         group = query.args.get("group")
         if group is None:
@@ -325,6 +333,12 @@ class _Builder:
             ]
         if not expressions:
             raise _unsupported("an aggregate without GROUP BY", query)
+        having = query.args.get("having")
+        if group.args.get("all") is not None and having is not None:
+            for column in having.find_all(exp.Column):
+                # DuckDB adds such a column to the groups.
+                if column not in expressions and not self.inside_aggregate(column):
+                    raise _unsupported(f"GROUP BY ALL with {column.name} in HAVING", having)
         keys: dict[str, exp.Expr] = {}
         for expression in expressions:
             holders = [p.alias for p in query.expressions if p.unalias().unnest() == expression]
