@@ -293,3 +293,41 @@ def test_hand_pinned_source_is_a_constant(project: LakeProject) -> None:
     project.run()
     project.sql("DELETE FROM raw.events")
     assert outcome(project) == ("NO_DATA", "NO_CHANGES")
+
+
+def test_hook_that_writes_to_the_table(project: LakeProject) -> None:
+    """Its rows are not Q at P then, and the next run must see it."""
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY, post_hook="delete from {{ this }} where k < 5")
+    check, project.check = project.check, lambda: None  # type: ignore[method-assign]
+    project.run()
+    assert outcome(project) == ("REINITIALIZE", "TARGET_MODIFIED")
+    project.model("by_key", BY_KEY)
+    project.check = check  # type: ignore[method-assign]
+    assert outcome(project) == ("REINITIALIZE", "TARGET_MODIFIED")
+
+
+def test_hook_before_may_prepare_what_the_query_reads(project: LakeProject) -> None:
+    project.source("events", EVENTS)
+    project.model(
+        "by_key",
+        "SELECT k, count(*) AS n FROM {{ source('raw', 'events') }} "
+        "WHERE k IN (SELECT k FROM wanted) GROUP BY k -- the end",
+        pre_hook="create or replace temp table wanted as select 3 as k",
+    )
+    check, project.check = project.check, lambda: None  # type: ignore[method-assign]
+    assert outcome(project) == ("FULL", "FIRST_BUILD")
+    project.check = check  # type: ignore[method-assign]
+    assert project.sql("FROM main.by_key") == [(3, 10)]
+
+
+def test_the_time_zone_is_part_of_the_definition(built: LakeProject) -> None:
+    profile = built.folder / "profiles.yml"
+    profile.write_text(
+        profile.read_text().replace(
+            "threads: 1", "threads: 1\n      settings: {TimeZone: Asia/Tokyo}"
+        )
+    )
+    response = built.run()["by_key"]
+    assert response["reason_code"] == "DEFINITION_CHANGED"
+    assert "TimeZone" in response["reason"]

@@ -132,7 +132,6 @@ def test_bad_values(key: str, value: Any, accepted: str) -> None:
         ("on_configuration_change", "apply"),
         ("on_schema_change", "sync_all_columns"),
         ("on_schema_change", "ignore"),
-        ("unique_key", ["a", "b"]),
         ("partitioned_by", ["day"]),
         ("sorted_by", "day"),
         *((key, "anything") for key in SNOWFLAKE_KEYS),

@@ -36,6 +36,7 @@ SNOWFLAKE_KEYS = (
 REFUSED_KEYS = {
     "indexes": "DuckLake has no indexes; see partitioned_by and sorted_by",
     "row_access_policy": "DuckLake has no row access policies; filter in the model's SQL",
+    "unique_key": "it is not built yet; the key of a merge is taken from GROUP BY",
     "sql_header": "a refresh runs several statements; use a pre-hook",
     "immutable_where": "every row is kept equal to the query; filter in the model's SQL",
 }
@@ -107,7 +108,7 @@ class DynamicTableConfig:
                 raise ConfigurationError(
                     f"Model '{model}': the configuration '{key}' is refused: {remedy}."
                 )
-        accepted = {*_READERS, *_UNSUPPORTED_VALUES, *SNOWFLAKE_KEYS, *_DUCKDB_KEYS, "unique_key"}
+        accepted = {*_READERS, *_UNSUPPORTED_VALUES, *SNOWFLAKE_KEYS, *_DUCKDB_KEYS}
         for key in (key for key, value in config.items() if value is not None):
             if key not in accepted and key not in known_to_dbt:
                 near = difflib.get_close_matches(key, sorted(accepted), n=1)

@@ -18,7 +18,7 @@ from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare
 from dbt.adapters.dynamic.lake.types import stored_inexactly
-from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, aggregate_names, unstable
@@ -31,6 +31,17 @@ from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 from dbt.adapters.dynamic.refresh.state import State, Store, check_target
 from dbt.adapters.dynamic.response import RefreshAction
+
+# A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
+_MEANINGFUL_SETTINGS = (
+    "Calendar",
+    "TimeZone",
+    "default_collation",
+    "default_null_order",
+    "default_order",
+    "ieee_floating_point_ops",
+    "integer_division",
+)
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,7 @@ class Planner:
             )
             for key, source in sources.items()
         )
-        fingerprint = query.fingerprint if query else model.sql
+        fingerprint = f"{query.fingerprint if query else model.sql} {self._settings()}"
         looking = time.perf_counter()
         commits = self._commits(state, pins, snapshot)
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
@@ -174,6 +185,15 @@ class Planner:
             keys=compiled.keys if isinstance(compiled, Compiled) else (),
             text=self._text(query),
             as_built=self._as_built,
+        )
+
+    def _settings(self) -> str:
+        """The session's settings that change what SQL means, as text: part of the definition."""
+        names = ", ".join(literal(name) for name in _MEANINGFUL_SETTINGS)
+        return str(
+            self._rows(
+                f"SELECT name, value FROM duckdb_settings() WHERE name IN ({names}) ORDER BY 1"
+            )
         )
 
     def _inline(
@@ -330,7 +350,7 @@ class Planner:
                 f"the query differs; it uses {' and '.join(volatile)}, which differ in every run"
             )
         if state.definition == self.model.sql:
-            return "a view that the query reads differs"
+            return "a view that the query reads, or a setting such as TimeZone, differs"
         return "the query differs"
 
     def _changes(

@@ -126,8 +126,8 @@ class Verifier:
             missing, extra = (
                 self._rows(self._difference(columns, left, right, shift))
                 for left, right in (
-                    (f"({state.pinned_definition})", target),
-                    (target, f"({state.pinned_definition})"),
+                    (f"({state.pinned_definition}\n)", target),
+                    (target, f"({state.pinned_definition}\n)"),
                 )
             )
             if not missing and not extra:

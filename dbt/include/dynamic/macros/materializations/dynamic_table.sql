@@ -16,7 +16,11 @@
 
   {%- set grant_config = config.get('grants') -%}
 
+  {#- Hooks have transactions of their own: what one writes to the table must show as somebody
+      else's change, and what it writes to a source must have a snapshot. -#}
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
+  {{ run_hooks(pre_hooks, inside_transaction=True) }}
+  {% do adapter.commit() %}
 
   {%- set attempt = namespace(refresh=none) -%}
   {%- set partial = true if flags.EMPTY or flags.SAMPLE else false -%}
@@ -24,19 +28,19 @@
     model, target_relation, compiled_code, dynamic_config, should_full_refresh(), partial
   ) %}
     {% set attempt.refresh = refresh %}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% for stage in refresh.stages() %}
       {% do dynamic_table_execute(refresh, stage) %}
     {% endfor %}
     {% if refresh.decision.strategy.value == 'full' %}
       {% do persist_docs(target_relation, model) %}
     {% endif %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
   {% endcall %}
 
   {% do store_result('main', response=attempt.refresh.response) %}
   {% do apply_grants(target_relation, grant_config, should_revoke=false) %}
 
+  {{ run_hooks(post_hooks, inside_transaction=True) }}
+  {% do adapter.commit() %}
   {{ run_hooks(post_hooks, inside_transaction=False) }}
 
   {{ return({'relations': [target_relation]}) }}
