@@ -331,3 +331,15 @@ def test_the_time_zone_is_part_of_the_definition(built: LakeProject) -> None:
     response = built.run()["by_key"]
     assert response["reason_code"] == "DEFINITION_CHANGED"
     assert "TimeZone" in response["reason"]
+
+
+def test_source_pinned_at_a_time_is_no_constant(project: LakeProject) -> None:
+    """The time may lie in the future; such a query is evaluated in every run."""
+    project.source("events", EVENTS)
+    project.model(
+        "by_key",
+        "SELECT k, count(*) AS n FROM lake.raw.events AS e "
+        "AT (TIMESTAMP => TIMESTAMP '2099-01-01') GROUP BY k",
+    )
+    project.run()
+    assert outcome(project) == ("FULL", "UNPARSED_SQL")

@@ -111,7 +111,7 @@ def test_aliases_and_parts(lab: Lab) -> None:
 
 def test_pinned_tables(lab: Lab) -> None:
     sql = "FROM t AT (VERSION => 1), t, u AT (TIMESTAMP => TIMESTAMP '2024-01-01')"
-    assert [table.pinned for table in _reads(lab, sql).tables] == [True, False, True]
+    assert [table.pinned for table in _reads(lab, sql).tables] == [True, False, False]
 
 
 @pytest.mark.parametrize(

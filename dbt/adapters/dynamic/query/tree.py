@@ -48,7 +48,7 @@ class TableReference:
         start: offset of the name in the query's UTF-8 text, in bytes; None where DuckDB's
             offset does not hold a name (a file in quotes, say).
         end: offset behind the name.
-        pinned: the user wrote AT or FOR SYSTEM_TIME: a constant.
+        pinned: the user wrote a version in AT or FOR SYSTEM_TIME: a constant.
     """
 
     parts: tuple[str, str, str]
@@ -163,7 +163,8 @@ class _Walk:
                 alias=node.get("alias", ""),
                 start=span[0] if span else None,
                 end=span[1] if span else None,
-                pinned="at_clause" in node,
+                # A time may lie in the future: only a version is a constant.
+                pinned=node.get("at_clause", {}).get("unit") == "VERSION",
             )
         )
 
