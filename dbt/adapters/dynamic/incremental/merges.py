@@ -1,0 +1,61 @@
+"""The ways to bring a table to the new versions of its sources: SQL, ready for the macros.
+
+All texts are in the pinned-query language. Which way a query gets is decided in :mod:`.compile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# The column behind a changed row's own columns: how many copies of the row appear (positive) or
+# disappear (negative).
+WEIGHT = "dbt_dynamic_weight"
+
+
+@dataclass(frozen=True)
+class Append:
+    """Only rows were added, and each added row adds rows to the result: INSERT is all.
+
+    Attributes:
+        rows: SQL for the rows to insert; the model's columns in the model's order.
+    """
+
+    rows: str
+
+
+@dataclass(frozen=True)
+class BagMerge:
+    """Remove and add the exact number of copies of each row; the result needs no key.
+
+    Attributes:
+        delta: SQL for the changed rows: the model's columns in the model's order, then `WEIGHT`
+            (BIGINT, never 0). Each row stands there once.
+        unique_key: columns that identify a row, as the user declared; () if there are none. Rows
+            that disappear are then found by these columns alone.
+    """
+
+    delta: str
+    unique_key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeyMerge:
+    """Delete the rows of the affected keys and insert the recomputed ones.
+
+    Attributes:
+        keys: output columns, lower case; () is the one key of a result without GROUP BY.
+        affected: SQL for the affected keys, each once; its columns are `keys`. Without keys: one
+            column, and one row if anything changed.
+        recomputed: from the name of the (temporary) table with the affected keys to the SQL for
+            their rows at the new versions; the model's columns in the model's order.
+        unique: each key has one row at most; checked in the merge.
+    """
+
+    keys: tuple[str, ...]
+    affected: str
+    recomputed: Callable[[str], str]
+    unique: bool
+
+
+Merge = Append | BagMerge | KeyMerge

@@ -1,0 +1,62 @@
+"""Applying a merge to a plain DuckDB table: what the macros do on a lake, in a few lines."""
+
+from __future__ import annotations
+
+from duckdb import DuckDBPyConnection
+
+from dbt.adapters.dynamic.incremental.merges import WEIGHT, Append, BagMerge, KeyMerge, Merge
+from dbt.adapters.dynamic.names import quoted
+from dbt.adapters.dynamic.query.lowering import lower
+
+
+def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
+    """Bring a table to the new versions.
+
+    Args:
+        connection: where the lake is attached; statements run on it directly.
+        target: name of a temporary table with the rows at the old versions.
+        merge: what the compiler gave.
+
+    Raises:
+        AssertionError: a self-check of the merge failed.
+    """
+
+    def run(sql: str) -> list[tuple[object, ...]]:
+        return connection.execute(sql).fetchall()
+
+    if isinstance(merge, Append):
+        run(f"INSERT INTO {target} {lower(merge.rows)}")
+        return
+    if isinstance(merge, BagMerge):
+        run(f"CREATE OR REPLACE TEMP TABLE delta AS {lower(merge.delta)}")
+        zero = run(f"SELECT count(*) FROM delta WHERE {WEIGHT} = 0")
+        assert zero == [(0,)], "a weight is 0"
+        names = [quoted(row[0]) for row in run(f"DESCRIBE {target}")]  # type: ignore[arg-type]
+        same = " AND ".join(f"d.{name} IS NOT DISTINCT FROM t.{name}" for name in names)
+        wanted = run(f"SELECT coalesce(sum(-{WEIGHT}), 0) FROM delta WHERE {WEIGHT} < 0")
+        gone = (
+            f"SELECT t.rowid FROM (SELECT *, rowid, row_number() OVER (PARTITION BY "
+            f"{', '.join(names)}) AS copy FROM {target}) AS t JOIN delta AS d ON {same} "
+            f"WHERE t.copy <= -d.{WEIGHT}"
+        )
+        deleted = run(f"DELETE FROM {target} WHERE rowid IN ({gone})")
+        assert deleted == wanted, f"{deleted} rows found of {wanted} to remove"
+        run(
+            f"INSERT INTO {target} SELECT {', '.join(names)} FROM delta, range({WEIGHT}) "
+            f"WHERE {WEIGHT} > 0"
+        )
+        return
+    assert isinstance(merge, KeyMerge)
+    run(f"CREATE OR REPLACE TEMP TABLE affected AS {lower(merge.affected)}")
+    same = " AND ".join(
+        f"t.{quoted(key)} IS NOT DISTINCT FROM a.{quoted(key)}" for key in merge.keys
+    )
+    run(
+        f"DELETE FROM {target} AS t WHERE EXISTS (SELECT 1 FROM affected AS a "
+        f"WHERE {same or 'true'})"
+    )
+    run(f"INSERT INTO {target} {lower(merge.recomputed('affected'))}")
+    if merge.unique:
+        keys = ", ".join(quoted(key) for key in merge.keys) or "()"
+        repeated = run(f"SELECT 1 FROM {target} GROUP BY {keys} HAVING count(*) > 1")
+        assert not repeated, f"a key of {merge.keys} has several rows"
