@@ -24,7 +24,8 @@ def on(query: exp.Select) -> list[exp.Expr]:
     found = distinct.args.get("on") if distinct is not None else None
     if found is None:
         return []
-    return list(found.expressions) if isinstance(found, exp.Tuple) else [found.unnest()]
+    keys = found.expressions if isinstance(found, exp.Tuple) else [found.unnest()]
+    return [_by_name(key, query) for key in keys]
 
 
 def take_order(query: exp.Select) -> list[exp.Ordered]:
@@ -33,12 +34,18 @@ def take_order(query: exp.Select) -> list[exp.Ordered]:
     if order is None or not on(query):
         query.set("order", None)
         return []
-    outputs = {tree.alias_or_name: tree.unalias() for tree in query.expressions}
     for ordered in order.expressions:
-        column = ordered.this
-        if isinstance(column, exp.Column) and not column.table and column.name in outputs:
-            ordered.set("this", outputs[column.name].copy())
+        ordered.set("this", _by_name(ordered.this, query))
     return list(order.expressions)
+
+
+def _by_name(tree: exp.Expr, query: exp.Select) -> exp.Expr:
+    """The projection that a name without a table means."""
+    if isinstance(tree, exp.Column) and not tree.table:
+        for projection in query.expressions:
+            if projection.alias_or_name == tree.name:
+                return projection.unalias().copy()
+    return tree
 
 
 def build_on(

@@ -123,7 +123,12 @@ def _add(
             equal += _equal(pending, part, alias)
         touch = render(on)
     if join in (Join.ASOF, Join.ASOF_LEFT):
-        same = [render(part) for part in conditions if isinstance(part, exp.EQ)]
+        # DuckDB's ASOF takes NULL for equal to NULL, other than its joins.
+        same = [
+            render(exp.NullSafeEQ(this=part.left.copy(), expression=part.right.copy()))
+            for part in conditions
+            if isinstance(part, exp.EQ)
+        ]
         touch = " AND ".join(same) or "TRUE"
         pending.open_aliases.add(alias)  # of several rows of the same time one is taken
     pending.items[-1] = Item(alias, join, node, "", render(on), touch, tuple(equal))

@@ -180,20 +180,25 @@ def _take_apart(
     )
 
 
-def _is_open(builder: Builder, inner: exp.Expr, rows: Pending) -> bool:
+def _is_open(builder: Builder, inner: exp.Select, rows: Pending) -> bool:
     """Whether the value of a query may differ when DuckDB computes it again."""
+
+    def exact_number(tree: exp.Expr) -> bool:
+        return builder.exact_number(tree, rows)
+
     for node in inner.walk():
-        if isinstance(node, exp.Window):
-            exact = window_is_exact(
-                node, builder.is_aggregate, lambda tree: builder.exact_number(tree, rows)
-            )
-        elif builder.is_aggregate(node):
-            exact = aggregate_is_exact(node, lambda tree: builder.exact_number(tree, rows))
-        elif isinstance(node, exp.Distinct):
-            exact = node.args.get("on") is None
-        else:
-            continue
-        if not exact:
+        query = node.parent_select if not isinstance(node, exp.Select) else node
+        if query is not inner:
+            # Its own node tells; but as text, its ties are not settled.
+            if builder.settle and isinstance(node, exp.Window | exp.Distinct):
+                return True
+        elif isinstance(node, exp.Window):
+            if not window_is_exact(node, builder.is_aggregate, exact_number):
+                return True
+        elif builder.is_aggregate(node) and not isinstance(node.parent, exp.Window):
+            if not aggregate_is_exact(node, exact_number):
+                return True
+        elif isinstance(node, exp.Distinct) and node.args.get("on") is not None:
             return True
     return any(rows.is_open(column) for column in inner.find_all(exp.Column))
 
