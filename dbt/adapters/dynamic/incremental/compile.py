@@ -148,6 +148,8 @@ class Compiled:
                 f"DuckDB may compute the unique_key {', '.join(keys)} otherwise the next time",
             )
         if not keys and not self._matchable():
+            if open_columns(self.top):
+                raise _open_rows()
             raise NotIncremental(
                 Reason.KEYS_NOT_IN_OUTPUT, "no column of the result tells its rows apart"
             )

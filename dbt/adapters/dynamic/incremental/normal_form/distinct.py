@@ -44,7 +44,8 @@ def _by_name(tree: exp.Expr, query: exp.Select) -> exp.Expr:
     if isinstance(tree, exp.Column) and not tree.table:
         for projection in query.expressions:
             if projection.alias_or_name == tree.name:
-                return projection.unalias().copy()
+                found: exp.Expr = projection.unalias().copy()
+                return found
     return tree
 
 
