@@ -157,6 +157,7 @@ class Builder:
     def select(self, query: exp.Select, ctes: Ctes) -> Node:
         """The node of a SELECT; the tree is used up."""
         windows.inline_names(query)
+        grouping.refuse_order(self, query)
         order = distinct.take_order(query)
         pending = self.from_clause(query, ctes)
         where = query.args.get("where")
@@ -215,24 +216,22 @@ class Builder:
         if isinstance(relation, exp.Values | exp.Unnest | exp.Lateral):
             return None
         if isinstance(relation, exp.Subquery):
-            for name in ("joins", "pivots", "sample"):
-                if relation.args.get(name):
-                    what = "a join in parentheses" if name == "joins" else name.upper()
-                    raise unsupported(what, relation)
+            self._refuse_parts(relation)
             if not isinstance(relation.this, exp.Query):
                 raise unsupported("a join in parentheses", relation)
             return self.named(self.query(relation, ctes), names, relation)
         if not isinstance(relation, exp.Table):
             raise unsupported(f"{relation.key.upper()} in FROM", relation)
-        for name in ("joins", "pivots", "sample"):
-            if relation.args.get(name):
-                raise unsupported(
-                    "a join in parentheses" if name == "joins" else name.upper(), relation
-                )
+        self._refuse_parts(relation)
         if not isinstance(relation.this, exp.Identifier):
             return None
         node = self._named_table(relation, ctes)
         return self.named(node, names, relation)
+
+    def _refuse_parts(self, relation: exp.Expr) -> None:
+        if relation.args.get("joins"):
+            raise unsupported("a join in parentheses", relation)
+        self.refuse_clauses(relation)
 
     def _named_table(self, table: exp.Table, ctes: Ctes) -> Node:
         if not table.db and table.name in ctes:

@@ -43,6 +43,13 @@ def applies(builder: Builder, query: exp.Select) -> bool:
     )
 
 
+def refuse_order(builder: Builder, query: exp.Select) -> None:
+    """Refuse an ORDER BY that makes one row of all: an aggregate in it and nowhere else."""
+    order = query.args.get("order")
+    if order is not None and not applies(builder, query) and _aggregates(builder, order):
+        raise unsupported("an aggregate in ORDER BY without GROUP BY", order)
+
+
 def build(
     builder: Builder, query: exp.Select, pending: Pending, parts: Parts, ctes: Ctes
 ) -> Pending:
@@ -64,7 +71,8 @@ def build(
     aggregates: list[exp.Expr] = []
     for tree in trees:
         aggregates += [call for call in _aggregates(builder, tree) if call not in aggregates]
-    for call in [*aggregates]:
+    for call in aggregates:
+        builder.check(call, pending.aliases)
         if outermost(call, (exp.Query,)):
             raise unsupported("a subquery in an aggregate", call)
 
@@ -145,10 +153,19 @@ def build(
             *((call, name) for name, call in texts.items()),
         ]
     ]
-    parts.rewrite(lambda tree: replace(tree.copy(), replacements))
+    plain = {
+        column: (alias, name)
+        for key, name in zip(keys, key_names, strict=True)
+        if (column := plain_column(key)) is not None
+    }
+
+    def rewritten(tree: exp.Expr) -> exp.Expr:
+        return rename(replace(tree.copy(), replacements), plain)
+
+    parts.rewrite(rewritten)
     over = Pending.over(node, alias)
     if having is not None:
-        over.where += conjuncts(replace(having.this.copy(), replacements))
+        over.where += conjuncts(rewritten(having.this))
     return over
 
 

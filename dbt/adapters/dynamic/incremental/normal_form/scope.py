@@ -130,6 +130,8 @@ def call_name(node: exp.Expr | None) -> str:
 def replace(tree: exp.Expr, replacements: Sequence[tuple[exp.Expr, exp.Expr]]) -> exp.Expr:
     """The tree with other trees in place of some; the largest that match, from the top.
 
+    What is equal within a query in the tree means something else there, and stays.
+
     Args:
         tree: the tree; it is changed in place.
         replacements: what to replace, and by what.
@@ -140,6 +142,8 @@ def replace(tree: exp.Expr, replacements: Sequence[tuple[exp.Expr, exp.Expr]]) -
     for old, new in replacements:
         if tree == old:
             return new.copy()
+    if isinstance(tree, exp.Query):
+        return tree
     for name, value in list(tree.args.items()):
         if isinstance(value, exp.Expr):
             tree.set(name, replace(value, replacements))

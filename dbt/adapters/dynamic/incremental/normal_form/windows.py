@@ -77,6 +77,7 @@ def build(builder: Builder, pending: Pending, parts: Parts, ctes: Ctes) -> Pendi
     if not windows:
         return pending
     for window in windows:
+        builder.check(window, pending.aliases)
         if outermost(window, (exp.Query,)):
             raise unsupported("a subquery in a window function", window)
     common = _common_partition(windows)
