@@ -31,7 +31,6 @@ from dbt.adapters.dynamic.incremental.normal_form.scope import (
     conjuncts,
     free_columns,
     outermost,
-    relations_of,
 )
 from dbt.adapters.dynamic.incremental.normal_form.types import is_exact_number
 from dbt.adapters.dynamic.incremental.relations import Version, listed
@@ -85,7 +84,7 @@ class Builder:
         aggregates: names of DuckDB's aggregate functions, lower case.
         describe: asks DuckDB's binder.
         settle: make the order of window functions and DISTINCT ON total.
-        taken: names that the query uses as aliases.
+        taken: names that the query uses.
 
     Attributes:
         columns: the columns that the query reads of each source, lower case.
@@ -432,13 +431,10 @@ class Builder:
         while True:
             self._count += 1
             name = f"q{self._count}"
-            if name not in self._taken:
+            if not any(taken == name or taken.startswith(f"{name}_") for taken in self._taken):
                 return name
 
 
-def aliases_in(query: exp.Expr) -> frozenset[str]:
-    """All names that a query gives to relations."""
-    found: set[str] = set()
-    for select in query.find_all(exp.Select):
-        found |= {relation.alias_or_name for relation in relations_of(select)}
-    return frozenset(found)
+def names_in(query: exp.Expr) -> frozenset[str]:
+    """All names that a query uses, for whatever."""
+    return frozenset(identifier.name for identifier in query.find_all(exp.Identifier))
