@@ -132,11 +132,11 @@ class Compiled:
         keyed_by = _keys_of(self.top, lambda _: False)
         keys = keyed_by.names if keyed_by is not None else self.unique_key
         for key in keys:
-            if stored_inexactly(self.types[key]):
+            loss = stored_inexactly(self.types[key])
+            if loss:
                 raise NotIncremental(
                     Reason.KEY_TYPE_UNSUPPORTED,
-                    f"a lake does not store the key {key} exactly, of type {self.types[key]};"
-                    " cast it",
+                    f"a lake stores the key {key}, of type {self.types[key]}, {loss}",
                 )
         if keyed_by is not None:
             return
