@@ -197,7 +197,7 @@ def _compile(
     wanted = engine.describe(query.at())
     qualified = qualify(parsed, query.sources.values(), aggregates)
 
-    def build(settle: bool) -> Compiled:
+    def build(settle: bool) -> tuple[Compiled, bool]:
         builder = Builder(query.sources, aggregates, engine.describe, settle, names_in(qualified))
         top = builder.query(qualified, {})
         names = tuple(fold(name) for name, _ in wanted)
@@ -210,16 +210,18 @@ def _compile(
         types = dict(zip(names, (kind for _, kind in wanted), strict=True))
         compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settle)
         compiled.check()
-        return compiled
+        return compiled, builder.correlated
 
     try:
-        compiled = build(settle=False)
+        compiled, correlated = build(settle=False)
     except NotIncremental as refusal:
         if refusal.reason.code is not Reason.NONDETERMINISTIC:
             raise
-        compiled = build(settle=True)
+        compiled, correlated = build(settle=True)
     try:
         found = engine.describe(compiled.text)
+        if correlated:  # DuckDB cannot plan all of them with CTEs inside
+            engine.plan(compiled.text)
     except Exception as error:  # whatever DuckDB's binder says about it
         raise NotIncremental(
             Reason.UNPARSED_SQL,
