@@ -78,8 +78,11 @@ def _difference(
         # By name: a contract orders the table's columns, not the query's.
         names = ", ".join(
             # An inlined row is kept as text, in which a DOUBLE may lose its last bits.
-            f"format('{{:.13e}}', \"{name}\")" if kind in ("DOUBLE", "FLOAT") else f'"{name}"'
-            for name, kind, *_ in connection.execute(f"DESCRIBE {actual}").fetchall()
+            f"format('{{:.13e}}', {name})" if kind in ("DOUBLE", "FLOAT") else name
+            for name, kind in connection.execute(
+                "SELECT '\"' || replace(column_name, '\"', '\"\"') || '\"', column_type "
+                f"FROM (DESCRIBE {actual})"
+            ).fetchall()
         )
         expected = f"SELECT {names} FROM ({_moved(definition, lake)})"
         actual = f"SELECT {names} FROM ({actual})"

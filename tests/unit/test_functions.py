@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dbt.adapters.dynamic.query.functions import FunctionFact, aggregate_names, unstable
+from dbt.adapters.dynamic.query.functions import (
+    FunctionFact,
+    aggregate_names,
+    called_macros,
+    unstable,
+)
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
 from tests.unit.lab import Lab, Lake
 
@@ -12,7 +17,8 @@ from tests.unit.lab import Lab, Lake
 def _unstable(lake: Lake, sql: str) -> Explained | None:
     query = lake.inline(sql)
     functions = lake.engine.functions()
-    return unstable(query.functions | query.table_functions, query.session_names, functions)
+    calls = {name: query.arguments[name] for name in query.functions | query.table_functions}
+    return unstable(calls, query.session_names, functions)
 
 
 @pytest.mark.parametrize(
@@ -85,19 +91,109 @@ def test_volatile_anywhere(sql: str, lab: Lab) -> None:
     assert found.code is Reason.VOLATILE_FUNCTION
 
 
-def test_a_users_macro_may_hide_anything(lake: Lake) -> None:
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("(x) AS x * 2", "F(a)"),
+        ("(x) AS x * 2", "temp.main.f(a)"),
+        (
+            "(x, y) AS CASE WHEN x BETWEEN 1 AND y THEN y::VARCHAR ELSE upper('o') END",
+            "f(a, 2)",
+        ),
+        ("(x) AS {'k': x IN (1, 2) OR x IS NULL}.k", "f(a)"),
+        ("(x) AS nullif(x, 3) + date_part('year', DATE '2026-01-01')", "f(a)"),
+        ('("a b") AS coalesce("A B", 0) AND NOT TRUE', "f(a)"),
+        ("() AS 3", "f()"),
+    ],
+)
+def test_a_users_macro_that_only_computes(text: str, call: str, lake: Lake) -> None:
+    lake.run("CREATE TABLE t (a INTEGER)", f"CREATE TEMP MACRO f{text}")
+    assert _unstable(lake, f"SELECT {call} FROM t") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("(x) AS (SELECT max(a) FROM t) + x", "f(a)"),
+        ("(x) AS x IN (SELECT a FROM t)", "f(a)"),
+        ("(x) AS (SELECT x)", "f(a)"),
+        ("(x) AS sum(x)", "f(a)"),
+        ("(x) AS geometric_mean(x)", "f(a)"),
+        ("(x) AS row_number() OVER (ORDER BY x)", "f(a)"),
+        ("(x) AS unnest([x, x])", "f(a)"),
+        ("(x) AS generate_subscripts([x, x], 1)", "f(a)"),
+        ("(x) AS list_transform([x], lambda y: y + 1)", "f(a)"),
+        ("(x) AS x.k", "f({'k': a})"),
+        ("(x, y := 3) AS x + y", "f(a)"),
+        ("(x) AS x, (x, y) AS x + y", "f(a)"),
+    ],
+)
+def test_a_users_macro_that_may_hide_anything(text: str, call: str, lake: Lake) -> None:
+    """A table, other rows, a column of the query around it, a default that DuckDB hides."""
+    lake.run("CREATE TABLE t (a INTEGER)", f"CREATE TEMP MACRO f{text}")
+    assert _unstable(lake, f"SELECT {call} FROM t") == Explained(
+        Reason.USER_MACRO, "the macro f may read tables or the clock"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("(x) AS x + random()", Reason.VOLATILE_FUNCTION),
+        ("(x) AS x + epoch(now())", Reason.TIME_DEPENDENT),
+        ("(x) AS x + year(current_date)", Reason.TIME_DEPENDENT),
+        ("(x) AS current_setting('TimeZone') || x", Reason.TIME_DEPENDENT),
+    ],
+)
+def test_a_users_macro_that_is_not_stable(text: str, code: Reason, lake: Lake) -> None:
+    lake.run("CREATE TABLE t (a INTEGER)", f"CREATE TEMP MACRO f{text}")
+    found = _unstable(lake, "SELECT f(a) FROM t")
+    assert found is not None
+    assert found.code is code
+    assert found.text.startswith("f ")
+
+
+def test_users_macros_within_each_other(lake: Lake) -> None:
     lake.run(
         "CREATE TABLE t (a INTEGER)",
-        "CREATE TEMP MACRO doubled(x) AS x * 2",
-        "CREATE TEMP MACRO rows_of(x) AS TABLE SELECT * FROM t WHERE a = x",
+        "CREATE TEMP MACRO inner_one(x, y := 1) AS x + y",
+        "CREATE TEMP MACRO good(x) AS inner_one(x, 2)",
+        "CREATE TEMP MACRO bad(x) AS inner_one(x)",
     )
-    assert _unstable(lake, "SELECT DOUBLED(a) FROM t") == Explained(
-        Reason.USER_MACRO, "the macro doubled may read tables or the clock"
+    assert _unstable(lake, "SELECT good(a) FROM t") is None
+    assert _unstable(lake, "SELECT bad(a), good(a) FROM t") == Explained(
+        Reason.USER_MACRO, "the macro bad may read tables or the clock"
+    )
+    functions = lake.engine.functions()
+    assert called_macros(["good", "abs"], functions) == [
+        "good(x) AS inner_one(x, 2)",
+        "inner_one(x, y) AS (x + y)",
+    ]
+    assert called_macros(["abs", "nullif"], functions) == []
+
+
+def test_a_users_table_macro(lake: Lake) -> None:
+    lake.run(
+        "CREATE TABLE t (a INTEGER)",
+        "CREATE TEMP MACRO rows_of(x) AS TABLE SELECT * FROM t WHERE a = x",
     )
     assert _unstable(lake, "SELECT * FROM t, rows_of(3)") == Explained(
         Reason.USER_MACRO, "the macro rows_of may read tables or the clock"
     )
-    assert _unstable(lake, "SELECT a FROM t") is None
+    assert called_macros(["rows_of"], lake.engine.functions()) == [
+        "rows_ofSELECT * FROM t WHERE (a = x)"
+    ]
+
+
+def test_the_place_of_a_call(lake: Lake) -> None:
+    lake.run("CREATE TABLE t (a INTEGER)", "CREATE VIEW v AS SELECT random() AS r FROM t")
+    query = lake.inline("SELECT a,\n  'ä', NOW()\nFROM t, v WHERE now() > a")
+    assert query.places["now"] == " (line 2, column 8)"
+    assert query.places["random"] == " (in a view that the model reads)"
+    functions = lake.engine.functions()
+    assert unstable({"now": 0}, [], functions, query.places) == Explained(
+        Reason.TIME_DEPENDENT, "now (line 2, column 8) depends on when the query runs"
+    )
 
 
 def test_a_users_macro_that_hides_a_function_of_duckdb(lake: Lake) -> None:
@@ -121,7 +217,7 @@ def test_the_gravest_reason_comes_first() -> None:
         "random": [FunctionFact("scalar", "VOLATILE", True)],
     }
     codes = [
-        found.code if (found := unstable(calls, names, catalog)) else None
+        found.code if (found := unstable(dict.fromkeys(calls, 0), names, catalog)) else None
         for calls, names in [
             (["mine", "now", "random"], []),
             (["now", "random"], []),
@@ -145,7 +241,7 @@ def test_macros_that_call_each_other_end() -> None:
         "b": [FunctionFact("macro", "", True, frozenset({"a", "random"}))],
         "random": [FunctionFact("scalar", "VOLATILE", True)],
     }
-    assert unstable(["a"], [], catalog) == Explained(
+    assert unstable({"a": 0}, [], catalog) == Explained(
         Reason.VOLATILE_FUNCTION, "a gives another value in every call"
     )
 

@@ -213,7 +213,8 @@ class DynamicAdapter(DuckDBAdapter):
         """Compare dynamic tables with their queries at the recorded pins; changes nothing.
 
         Args:
-            names: ``schema.identifier`` or ``identifier``; all dynamic tables by default.
+            names: ``schema.identifier`` or ``identifier``, in any case; all dynamic tables by
+                default.
 
         Returns:
             One :class:`~dbt.adapters.dynamic.refresh.verify.Verified` a table.
@@ -225,7 +226,8 @@ class DynamicAdapter(DuckDBAdapter):
                 found += Verifier(self._rows, lake).verify(names)
         finally:
             self.connections.rollback_if_open()
-        missing = set(names or []) - {name for one in found for name in one.names}
+        known = {name for one in found for name in one.names}
+        missing = {name for name in names or [] if fold(name) not in known}
         if missing:
             raise DynamicTableError(
                 f"No dynamic table is called {', '.join(sorted(missing))}. Built ones are listed "

@@ -6,10 +6,10 @@ import json
 import re
 
 from dbt.adapters.dynamic.lake.catalog import Rows
-from dbt.adapters.dynamic.names import literal
+from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.functions import FunctionFact
 from dbt.adapters.dynamic.query.lowering import lower
-from dbt.adapters.dynamic.query.tree import Tree
+from dbt.adapters.dynamic.query.tree import Tree, only_computes, reads
 
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _WORD = re.compile(r"[a-z_]\w*")
@@ -72,12 +72,30 @@ class Engine:
     def functions(self) -> dict[str, list[FunctionFact]]:
         """DuckDB's function catalog, by lower-case name. It takes some 20 ms to read."""
         catalog: dict[str, list[FunctionFact]] = {}
-        for name, kind, stability, internal, definition in self._rows(
+        for name, kind, stability, internal, definition, parameters in self._rows(
             "SELECT DISTINCT lower(function_name), function_type, coalesce(stability, ''), "
-            "internal, coalesce(macro_definition, '') FROM duckdb_functions()"
+            "internal, coalesce(macro_definition, ''), parameters FROM duckdb_functions()"
         ):
-            calls = frozenset(_WORD.findall(_STRING.sub("", definition).lower()))
-            catalog.setdefault(name, []).append(
-                FunctionFact(kind, stability, bool(internal), calls - {name})
-            )
+            if not internal and kind == "macro":
+                fact = self._macro(definition, parameters)
+            else:
+                words = frozenset(_WORD.findall(_STRING.sub("", definition).lower()))
+                fact = FunctionFact(kind, stability, bool(internal), words - {name}, definition)
+            catalog.setdefault(name, []).append(fact)
         return catalog
+
+    def _macro(self, definition: str, parameters: list[str]) -> FunctionFact:
+        """A user's scalar macro, by DuckDB's parse tree of its text."""
+        text = f"SELECT {definition}"
+        (expression,) = self.parse_tree(text)["node"]["select_list"]
+        found = reads(text, expression)
+        return FunctionFact(
+            kind="macro",
+            stability="",
+            internal=False,
+            calls=found.functions | found.session_names,
+            definition=f"({', '.join(parameters)}) AS {definition}",
+            arguments=found.arguments,
+            parameters=len(parameters),
+            only_computes=only_computes(expression, {fold(name) for name in parameters}),
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
 from dbt.adapters.dynamic.query.tree import SESSION_NAMES
@@ -18,12 +18,25 @@ class FunctionFact:
         stability: CONSISTENT, CONSISTENT_WITHIN_QUERY, VOLATILE, or "" where DuckDB says nothing.
         internal: part of DuckDB or of an extension.
         calls: for a macro: the functions and session names in its text, lower case.
+        definition: for a macro: its text, a user's with its parameters.
+        arguments: for a user's macro: the fewest arguments that its text calls each function with.
+        parameters: for a user's macro: how many it has.
+        only_computes: a user's macro whose text reads nothing but its parameters: no table, no
+            column of the query around it, no window.
     """
 
     kind: str
     stability: str
     internal: bool
     calls: frozenset[str] = frozenset()
+    definition: str = ""
+    arguments: Mapping[str, int] = field(default_factory=dict)
+    parameters: int = 0
+    only_computes: bool = False
+
+    @property
+    def user_macro(self) -> bool:
+        return not self.internal and self.kind in ("macro", "table_macro")
 
 
 # What the session or the clock decides although DuckDB's catalog calls it CONSISTENT: age(x) is
@@ -35,16 +48,21 @@ Functions = Mapping[str, list[FunctionFact]]
 
 
 def unstable(
-    calls: Iterable[str], session_names: Iterable[str], functions: Functions
+    calls: Mapping[str, int],
+    session_names: Iterable[str],
+    functions: Functions,
+    places: Mapping[str, str] | None = None,
 ) -> Explained | None:
     """Why the query may give other rows for the same sources, or None if it may not.
 
-    A user's macro may hide anything, tables included. DuckDB's own macros are looked into.
+    Macros are looked into. A user's scalar macro that only computes from its parameters is like
+    DuckDB's own functions; any other may hide anything, tables included.
 
     Args:
-        calls: function names in the query, lower case.
+        calls: function names in the query, lower case, with the fewest arguments of a call.
         session_names: names such as ``current_date``.
         functions: DuckDB's catalog.
+        places: where a name stands in the SQL, to be written behind it.
 
     Returns:
         VOLATILE_FUNCTION, TIME_DEPENDENT or USER_MACRO with the name, the gravest first.
@@ -52,43 +70,86 @@ def unstable(
     macros: set[str] = set()
     volatile: set[str] = set()
     timely = set(session_names)
-    seen: set[str] = set()
-    todo = [(name, name) for name in sorted(set(calls))]
+    seen: set[tuple[str, int, bool]] = set()
+    # The name, its arguments, the name in the query behind it, whether a user's macro calls it.
+    todo = [(name, count, name, False) for name, count in sorted(calls.items())]
     while todo:
-        name, written = todo.pop()
-        if name in seen:
+        name, count, written, within = todo.pop()
+        if (name, count, within) in seen:
             continue
-        seen.add(name)
+        seen.add((name, count, within))
+        facts = functions.get(name, [])
         if name in _SESSION_FUNCTIONS:
             timely.add(written)
-        for fact in functions.get(name, []):
-            if fact.kind in ("macro", "table_macro"):
-                if not fact.internal:
-                    macros.add(written)
-                if fact.calls & SESSION_NAMES:
-                    timely.add(written)
-                todo.extend((inner, written) for inner in sorted(fact.calls))
+        if within and not _computes(facts):
+            macros.add(written)
+        for fact in facts:
+            # A function of DuckDB may share the name, and DuckDB does not show the default of a
+            # parameter that is left out.
+            if fact.user_macro and (
+                not fact.only_computes
+                or count < fact.parameters
+                or not all(other.user_macro for other in facts)
+            ):
+                macros.add(written)
+            if fact.calls & SESSION_NAMES:
+                timely.add(written)
+            inside = within or fact.user_macro
+            todo.extend(
+                (inner, fact.arguments.get(inner, 0), written, inside)
+                for inner in sorted(fact.calls - SESSION_NAMES)
+            )
             if fact.stability == "VOLATILE":
                 volatile.add(written)
             elif fact.stability == "CONSISTENT_WITHIN_QUERY":
                 timely.add(written)
+
+    def shown(names: set[str]) -> str:
+        return ", ".join(f"{name}{(places or {}).get(name, '')}" for name in sorted(names))
+
     if macros:
         return Explained(
-            Reason.USER_MACRO, f"the macro {_calls(macros)} may read tables or the clock"
+            Reason.USER_MACRO, f"the macro {shown(macros)} may read tables or the clock"
         )
     if timely:
         return Explained(
             Reason.TIME_DEPENDENT,
-            f"{_calls(timely)} depends on when the query runs"
+            f"{shown(timely)} depends on when the query runs"
             " (write a column of that name with its table: t.name)"
             if timely & set(session_names)
-            else f"{_calls(timely)} depends on when the query runs",
+            else f"{shown(timely)} depends on when the query runs",
         )
     if volatile:
         return Explained(
-            Reason.VOLATILE_FUNCTION, f"{_calls(volatile)} gives another value in every call"
+            Reason.VOLATILE_FUNCTION, f"{shown(volatile)} gives another value in every call"
         )
     return None
+
+
+def _computes(facts: list[FunctionFact]) -> bool:
+    """Whether a call in the text of a user's macro gives one value from its arguments.
+
+    What DuckDB's catalog does not know is no function, but a word of a DuckDB macro's text.
+    """
+    kinds = {fact.kind for fact in facts}
+    return not kinds or ("aggregate" not in kinds and bool(kinds & {"scalar", "macro"}))
+
+
+def called_macros(calls: Iterable[str], functions: Functions) -> list[str]:
+    """The definitions of the users' macros that a query calls, also within others, sorted."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    todo = list(calls)
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for fact in functions.get(name, []):
+            if fact.user_macro:
+                found.add(f"{name}{fact.definition}")
+            todo.extend(fact.calls)
+    return sorted(found)
 
 
 def aggregate_names(functions: Functions) -> frozenset[str]:
@@ -108,7 +169,3 @@ def aggregate_names(functions: Functions) -> frozenset[str]:
         if not more:
             return frozenset(names)
         names |= more
-
-
-def _calls(names: set[str]) -> str:
-    return ", ".join(sorted(names))

@@ -91,6 +91,8 @@ class ModelQuery:
         functions: all calls and operators, lower case, table functions not included.
         session_names: names such as current_date that only the session can answer.
         table_functions: functions in FROM that may read something.
+        arguments: for each of these functions the fewest arguments that a call of it has.
+        places: where each of these names stands first, as `` (line 3, column 7)``.
         pinnable: False where a name could not be found in the text; then the query can only be
             read as it is.
         fingerprint: what the query means, whatever its spelling, comments and pins: a SHA-256.
@@ -105,6 +107,8 @@ class ModelQuery:
     functions: set[str] = field(default_factory=set)
     session_names: set[str] = field(default_factory=set)
     table_functions: set[str] = field(default_factory=set)
+    arguments: dict[str, int] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     pinnable: bool = True
     fingerprint: str = ""
 
@@ -183,7 +187,11 @@ def _inline(
     query.functions |= found.functions
     query.session_names |= found.session_names
     query.table_functions |= found.table_functions - _PURE_TABLE_FUNCTIONS
+    for name, count in found.arguments.items():
+        query.arguments[name] = min(count, query.arguments.get(name, count))
     text = sql.encode()
+    for name, offset in found.places.items():
+        query.places.setdefault(name, _place(text, offset, depth))
     done = 0
 
     def origin(offset: int) -> int | None:
@@ -218,6 +226,14 @@ def _inline(
             query.add(f") AS {quoted(view.name)}({names})", None)
         query.add(")" if reference.alias else f") AS {quoted(view.name)}", None)
     query.add(text[done:].decode(), origin(done))
+
+
+def _place(text: bytes, offset: int, depth: int) -> str:
+    """Where an offset of the model's own text (depth 0) or of a view's is, for messages."""
+    if depth:
+        return " (in a view that the model reads)"
+    before = text[:offset].decode()
+    return f" (line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))})"
 
 
 def tracked_names(query: ModelQuery) -> list[str]:

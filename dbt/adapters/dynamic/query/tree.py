@@ -8,7 +8,7 @@ and a query that sqlglot cannot read is still pinned and tracked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,12 +71,17 @@ class Reads:
         table_functions: names of functions in FROM, lower case.
         functions: names of all other functions and of operators, lower case.
         session_names: names such as ``current_date``, lower case.
+        arguments: for each function the fewest arguments that a call of it has.
+        places: where a function or session name stands first: an offset in the query's UTF-8
+            text, in bytes.
     """
 
     tables: tuple[TableReference, ...]
     table_functions: frozenset[str]
     functions: frozenset[str]
     session_names: frozenset[str]
+    arguments: Mapping[str, int]
+    places: Mapping[str, int]
 
 
 def _children(node: Any) -> Iterator[Any]:
@@ -114,6 +119,8 @@ class _Walk:
         self.table_functions: set[str] = set()
         self.functions: set[str] = set()
         self.session_names: set[str] = set()
+        self.arguments: dict[str, int] = {}
+        self.places: dict[str, int] = {}
 
     def walk(self, node: Any, ctes: frozenset[str]) -> None:
         if not isinstance(node, dict):
@@ -132,19 +139,32 @@ class _Walk:
         if kind == "BASE_TABLE":
             self._table(node, ctes)
         elif kind == "TABLE_FUNCTION":
-            self.table_functions.add(fold(node["function"]["function_name"]))
+            self._call(self.table_functions, node["function"])
             self.walk(node["function"].get("children", []), ctes)
         elif node.get("class") in ("FUNCTION", "WINDOW"):
-            self.functions.add(fold(node["function_name"]))
+            self._call(self.functions, node)
         elif kind == "COLUMN_REF":
             names = node["column_names"]
             if len(names) == 1 and fold(names[0]) in SESSION_NAMES:
                 self.session_names.add(fold(names[0]))
+                self._place(fold(names[0]), node)
         if kind == "SHOW_REF":
             self.table_functions.add("show")
         for key, child in node.items():
             if key != "cte_map" and not (kind == "TABLE_FUNCTION" and key == "function"):
                 self.walk(child, ctes)
+
+    def _call(self, names: set[str], node: Tree) -> None:
+        name = fold(node["function_name"])
+        names.add(name)
+        count = len(node.get("children", []))
+        self.arguments[name] = min(count, self.arguments.get(name, count))
+        self._place(name, node)
+
+    def _place(self, name: str, node: Tree) -> None:
+        offset = node.get("query_location")
+        if offset is not None:
+            self.places[name] = min(offset, self.places.get(name, offset))
 
     def _table(self, node: Tree, ctes: frozenset[str]) -> None:
         parts = (
@@ -186,7 +206,45 @@ def reads(sql: str, tree: Tree) -> Reads:
         table_functions=frozenset(walk.table_functions),
         functions=frozenset(walk.functions),
         session_names=frozenset(walk.session_names),
+        arguments=walk.arguments,
+        places=walk.places,
     )
+
+
+# What an expression is made of that computes from its names alone. A star, a subquery, a window,
+# a lambda (its parameters are names of its own) or a parameter of a statement is more.
+_COMPUTING = frozenset(
+    {
+        "BETWEEN",
+        "CASE",
+        "CAST",
+        "COLLATE",
+        "COLUMN_REF",
+        "COMPARISON",
+        "CONJUNCTION",
+        "CONSTANT",
+        "FUNCTION",
+        "OPERATOR",
+    }
+)
+
+
+def only_computes(expression: Any, parameters: Collection[str]) -> bool:
+    """Whether an expression computes from these names alone.
+
+    Args:
+        expression: a parse tree, or a part of one.
+        parameters: the names that it may use, folded.
+    """
+    if isinstance(expression, dict):
+        kind = expression.get("class")
+        if kind is not None and kind not in _COMPUTING:
+            return False
+        if kind == "COLUMN_REF":
+            names = [fold(name) for name in expression["column_names"]]
+            if len(names) != 1 or names[0] not in {*parameters, *SESSION_NAMES}:
+                return False
+    return all(only_computes(child, parameters) for child in _children(expression))
 
 
 def shape(tree: Any) -> Any:

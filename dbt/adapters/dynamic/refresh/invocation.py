@@ -34,9 +34,11 @@ class Invocation:
         """DuckDB's function catalog, loaded again when it lacks one of these names.
 
         A macro that a hook creates is unknown before, so it is never taken for a plain function.
+        It is also loaded again for a user's macro: a hook may have replaced it.
         """
         with self._lock:
-            if not all(name in self._functions for name in names):
+            facts = [self._functions.get(name) for name in names]
+            if not all(facts) or any(one.user_macro for found in facts for one in found or []):
                 self._functions = load()
             return self._functions
 

@@ -80,11 +80,15 @@ class Merging:
         yield Insert(self._target, self._columns, query)
         self._outcome.inserted()
 
-    def check_unique_key(self) -> Iterator[Stage]:
-        """Look for a value of the unique_key that stands twice in the whole table."""
+    def check_unique_key(self, changes: str | None = None) -> Iterator[Stage]:
+        """Look for a value of the unique_key that stands twice in the table.
+
+        Args:
+            changes: the table of changes, to look only among the rows that were added.
+        """
         keys = self._model.config.unique_key
         if keys:
-            yield CheckUniqueKey(self._target, keys)
+            yield CheckUniqueKey(self._target, keys, changes)
             self._refuse_duplicate(keys)
 
     # As a bag -----------------------------------------------------------------------------------
@@ -101,9 +105,7 @@ class Merging:
         if self.gave_up is not None:
             return
         yield from self._apply(changes, removed, merge.unique_key)
-        if merge.unique_key:
-            yield CheckUniqueKey(self._target, merge.unique_key, changes)
-            self._refuse_duplicate(merge.unique_key)
+        yield from self.check_unique_key(changes)
 
     def _apply(self, changes: str, removed: int, keys: tuple[str, ...] = ()) -> Iterator[Stage]:
         """Remove and add the rows of a table of changes."""
@@ -138,13 +140,15 @@ class Merging:
             self._outcome.deleted()
             yield Insert(self._target, self._columns, query)
             self._outcome.inserted()
-        if not merge.unique:
-            return
-        yield CheckKeys(self._target, affected, merge.keys)
-        if self._outcome.row()[0]:
-            if set(merge.keys) == {fold(key) for key in config.unique_key}:
-                yield from self.check_unique_key()
-            raise SelfCheckFailed("a key stands in the table more than once after the merge")
+        declared = {fold(key) for key in config.unique_key}
+        if merge.unique:
+            yield CheckKeys(self._target, affected, merge.keys)
+            if self._outcome.row()[0]:
+                if set(merge.keys) == declared:
+                    yield from self.check_unique_key()
+                raise SelfCheckFailed("a key stands in the table more than once after the merge")
+        if not merge.unique or set(merge.keys) != declared:
+            yield from self.check_unique_key()
 
     def _difference(
         self, query: str, affected: str | None, keys: tuple[str, ...] = ()

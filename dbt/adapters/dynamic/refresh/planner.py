@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dbt_common.exceptions import DbtRuntimeError
+
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
@@ -18,7 +20,7 @@ from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, 
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
-from dbt.adapters.dynamic.query.functions import Functions, unstable
+from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
@@ -26,7 +28,7 @@ from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never
 from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
-from dbt.adapters.dynamic.refresh.state import State, Store, check_target
+from dbt.adapters.dynamic.refresh.state import State, Store, TargetCheck, check_target
 from dbt.adapters.dynamic.response import RefreshAction
 
 # A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
@@ -132,14 +134,15 @@ class Planner:
             )
             for key, source in sources.items()
         )
-        fingerprint = f"{query.fingerprint if query else model.sql} {self._settings()}"
+        functions = self._functions(query)
+        fingerprint = self._fingerprint(query, functions)
         looking = time.perf_counter()
         commits = self._commits(state, pins, snapshot)
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes = self._changes(state, query, commits) if rebuild is None and state else {}
         self.seconds_of_changes = time.perf_counter() - looking
         quiet = rebuild is None and all(change.quiet for change in changes.values())
-        functions = self._functions(query)
+        columns = () if quiet else self._columns(query)
         compiled: Compiled | NotIncremental
         if query is None or unpinned is not None:
             compiled = NotIncremental(Reason.UNPARSED_SQL, "the query cannot be pinned")
@@ -166,10 +169,8 @@ class Planner:
                 "Set refresh_mode to 'auto' to allow a full refresh, change the query, or run "
                 "dbt with --full-refresh once if the cause is gone."
             ) from None
-        columns: tuple[tuple[str, str], ...] = ()
-        if decision.action is not RefreshAction.NO_DATA:
-            columns = tuple(self._engine.describe(self._text(query)))
-            self._check_unique_key(columns)
+        if quiet and decision.action is not RefreshAction.NO_DATA:
+            columns = self._columns(query)
         return Plan(
             snapshot=snapshot,
             state=state,
@@ -187,7 +188,9 @@ class Planner:
             as_built=self._as_built,
         )
 
-    def _check_unique_key(self, columns: tuple[tuple[str, str], ...]) -> None:
+    def _columns(self, query: ModelQuery | None) -> tuple[tuple[str, str], ...]:
+        """Names and types of the query's columns, the `unique_key` among them."""
+        columns = tuple(self._engine.describe(self._text(query)))
         names = {fold(name) for name, _ in columns}
         for key in self.model.config.unique_key:
             if fold(key) not in names:
@@ -195,6 +198,13 @@ class Planner:
                     f"Model '{self.model.name}': unique_key names the column '{key}', which the "
                     f"query does not have; it has {', '.join(name for name, _ in columns)}."
                 )
+        return columns
+
+    def _fingerprint(self, query: ModelQuery | None, functions: Functions) -> str:
+        """The meaning of the query: its own, of the settings, of the macros that it calls."""
+        meaning = f"{query.fingerprint if query else self.model.sql} {self._settings()}"
+        macros = called_macros(query.functions | query.table_functions, functions) if query else []
+        return f"{meaning} {macros}" if macros else meaning
 
     def _settings(self) -> str:
         """The session's settings that change what SQL means, as text: part of the definition."""
@@ -229,6 +239,18 @@ class Planner:
             return query, Explained(
                 Reason.UNPARSED_SQL, "a table's name could not be found in the SQL to pin it"
             )
+        if query.views:
+            try:
+                self._engine.describe(query.at())
+            except DbtRuntimeError as error:
+                self._engine.describe(model.sql)  # if this fails too, it is the model's mistake
+                query.pinnable = False
+                return query, Explained(
+                    Reason.UNPARSED_SQL,
+                    "with the text of its views in their place this SQL does not bind: "
+                    f"{str(error.msg).strip().splitlines()[0]} (give each view an alias and "
+                    "qualify its columns with that)",
+                )
         return query, None
 
     def _functions(self, query: ModelQuery | None) -> Functions:
@@ -239,7 +261,12 @@ class Planner:
         if query is None:
             return None
         calls = query.functions | query.table_functions
-        return unstable(calls, query.session_names, functions)
+        return unstable(
+            {name: query.arguments[name] for name in calls},
+            query.session_names,
+            functions,
+            query.places,
+        )
 
     def _compile(self, query: ModelQuery, functions: Functions) -> Compiled | NotIncremental:
         try:
@@ -277,21 +304,24 @@ class Planner:
     ) -> Explained | None:
         """Why the table must be built as a whole, whatever its sources did."""
         model = self.model
+        exists = self._catalog.table(model.key[1], model.key[2], snapshot) is not None
+        check = TargetCheck(stale="there is no state of it")
+        if state is not None:
+            check = check_target(self._catalog, state, model.key, commits[model.key[0]], snapshot)
+        # Also where the table is built as a whole: it is filled again if it fits.
+        self._as_built = not check.stale and not check.altered
         if model.partial:
             return Explained(
                 Reason.EMPTY_FLAG, "--empty or --sample: the table counts as not built"
             )
         if self._forced is not None:
             return self._forced
-        exists = self._catalog.table(model.key[1], model.key[2], snapshot) is not None
         if model.full_refresh and state is not None and exists:
             return Explained(Reason.FULL_REFRESH_FLAG, "--full-refresh")
         if state is None or not exists:
             return Explained(Reason.FIRST_BUILD, "the table is built for the first time")
         if not state.initialized:
             return Explained(Reason.FIRST_BUILD, "the table was only built with --empty")
-        check = check_target(self._catalog, state, model.key, commits[model.key[0]], snapshot)
-        self._as_built = not check.stale and not check.altered
         if check.stale:
             return Explained(Reason.STATE_STALE, check.stale)
         if state.fingerprint != fingerprint or sources != {pin.key for pin in state.pins}:
@@ -329,7 +359,7 @@ class Planner:
                 f"the query differs; it uses {' and '.join(volatile)}, which differ in every run"
             )
         if state.definition == self.model.sql:
-            return "a view that the query reads, or a setting such as TimeZone, differs"
+            return "a view or macro that the query uses, or a setting such as TimeZone, differs"
         return "the query differs"
 
     def _changes(

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from dbt_common.exceptions import DbtRuntimeError
+
 from dbt.adapters.dynamic.config import RefreshMode
 from dbt.adapters.dynamic.errors import SelfCheckFailed
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
@@ -76,6 +78,7 @@ class Refresh:
         self.statements: list[str] = []
         self.started_at = datetime.now(timezone.utc)
         self._rows = rows
+        self._lakes = lakes
         self._catalog = lakes[model.key[0]]
         self._engine = Engine(rows)
         self._store = Store(rows, self._catalog)
@@ -128,11 +131,12 @@ class Refresh:
         A merge may fail where the query does not: the change feed also holds rows that lived only
         between two refreshes, and the query may not be able to convert one of them.
         """
+        text = error.msg if isinstance(error, DbtRuntimeError) else str(error)
         if isinstance(error, SelfCheckFailed):
-            return Explained(Reason.SELF_CHECK_FAILED, str(error))
+            return Explained(Reason.SELF_CHECK_FAILED, text)
         strict = self.model.config.refresh_mode is RefreshMode.INCREMENTAL
         if self._stage_runs and self.decision.merge is not None and not strict:
-            return Explained(Reason.MERGE_FAILED, " ".join(str(error).split()))
+            return Explained(Reason.MERGE_FAILED, " ".join(text.split()))
         return None
 
     @property
@@ -276,8 +280,7 @@ class Refresh:
 
     def _history_row(self) -> dict[str, Any]:
         outcome, plan = self.outcome, self.plan
-        newest = max((pin.snapshot for pin in plan.pins), default=plan.snapshot)
-        data_timestamp = self._catalog.commit_time(newest)
+        data_timestamp = self._data_timestamp()
         return {
             **self._history_base(),
             "state": "SUCCEEDED",
@@ -295,6 +298,17 @@ class Refresh:
             "cardinality_ratio": outcome.ratio,
             "source_snapshots": json.dumps({pin.source: pin.snapshot for pin in plan.pins}),
         }
+
+    def _data_timestamp(self) -> datetime | None:
+        """When the newest of the sources' versions was committed (UTC), each in its own lake."""
+        newest: dict[str, int] = {}
+        for pin in self.plan.pins:
+            newest[pin.key[0]] = max(newest.get(pin.key[0], 0), pin.snapshot)
+        newest = newest or {self.model.key[0]: self.plan.snapshot}
+        times = [
+            self._lakes[database].commit_time(snapshot) for database, snapshot in newest.items()
+        ]
+        return max((time for time in times if time is not None), default=None)
 
     def _history_base(self) -> dict[str, Any]:
         return history_base(

@@ -10,7 +10,7 @@ from dbt.adapters.dynamic.lake.changes import Pin, doubled
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.refresh.invocation import RelationKey
-from dbt.adapters.dynamic.refresh.state import State, Store
+from dbt.adapters.dynamic.refresh.state import State, Store, check_target
 
 # Digits of a floating point value that must agree: the order of additions moves the rest (I1).
 _DIGITS = 9
@@ -41,9 +41,10 @@ class Verified:
 
     @property
     def names(self) -> set[str]:
-        """The names by which a user may ask for it."""
-        _, _, rest = self.dynamic_table.partition(".")
-        return {self.dynamic_table, rest, rest.rpartition(".")[2]}
+        """The names by which a user may ask for it, folded."""
+        name = fold(self.dynamic_table)
+        _, _, rest = name.partition(".")
+        return {name, rest, rest.rpartition(".")[2]}
 
     @property
     def line(self) -> str:
@@ -75,15 +76,17 @@ class Verifier:
         """Verify all dynamic tables, or the ones that are called so.
 
         Args:
-            names: ``database.schema.identifier``, ``schema.identifier`` or ``identifier``.
+            names: ``database.schema.identifier``, ``schema.identifier`` or ``identifier``, in
+                any case.
         """
+        wanted = {fold(name) for name in names or []}
         snapshot = self._catalog.current_snapshot()
         store = Store(self._rows, self._catalog)
         found = []
         for schema, table in store.names(snapshot):
             key = (fold(self._catalog.database), schema, table)
             one = Verified(".".join((self._catalog.database, schema, table)), "NOT_COMPARABLE")
-            if names and not one.names & set(names):
+            if wanted and not one.names & wanted:
                 continue
             state = store.read(key, snapshot)
             if state is not None:
@@ -92,8 +95,15 @@ class Verifier:
         return found
 
     def _verify(self, one: Verified, key: RelationKey, state: State, snapshot: int) -> None:
-        if self._catalog.table(key[1], key[2], snapshot) is None:
+        commits = self._catalog.commits(state.base_snapshot, snapshot)
+        check = check_target(self._catalog, state, key, commits, snapshot)
+        if self._catalog.view(key[1], key[2], snapshot) is not None:
+            one.detail = "a view has its name now; dbt run builds what the project says"
+        elif self._catalog.table(key[1], key[2], snapshot) is None:
             one.detail = "the table is gone; dbt run builds it again"
+        elif check.stale or check.altered:
+            stale = check.stale or "its columns were changed"
+            one.detail = f"{stale}; dbt run builds a dynamic table anew"
         elif not state.initialized:
             one.detail = "it was only built with --empty"
         elif not state.comparable:
