@@ -6,6 +6,8 @@ no data) and leave wrong rows, which the oracle finds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.functional.project import LakeProject
@@ -295,3 +297,101 @@ def test_a_merge_that_fails_where_the_query_does_not(project: LakeProject) -> No
     assert "More than one row returned by a subquery" in response["reason"]
     project.sql("DELETE FROM raw.events WHERE id = 3")
     assert outcome(project, model="rated") == ("INCREMENTAL", "SOURCE_CHANGED")
+
+
+def test_column_qualified_by_a_views_own_name(project: LakeProject) -> None:
+    """Its text takes the view's place, so the name is gone; with an alias it is not needed."""
+    project.source("events", EVENTS)
+    project.model("staged", "SELECT k, v FROM {{ source('raw', 'events') }}", materialized="view")
+    staged = "{{ ref('staged') }}"
+    project.model("by_key", f"SELECT {staged}.k, sum({staged}.v) AS t FROM {staged} GROUP BY 1")
+    project.model("short", f"SELECT staged.k, sum(staged.v) AS t FROM {staged} GROUP BY 1")
+    assert outcome(project) == ("FULL", "FIRST_BUILD")
+    project.sql("DELETE FROM raw.events WHERE id = 3")
+    responses = project.run()
+    assert responses["by_key"]["reason_code"] == "UNPARSED_SQL"
+    assert "does not bind: Binder Error: " in responses["by_key"]["reason"]
+    assert "give each view an alias" in responses["by_key"]["reason"]
+    assert responses["short"]["refresh_action"] == "INCREMENTAL"
+    # A model that is wrong by itself says so.
+    project.model("by_key", f"SELECT nope, k FROM {staged} AS s")
+    assert 'Referenced column "nope" not found' in project.run(ok=False)["by_key"]
+
+
+def test_information_schema_is_read_in_every_run(project: LakeProject) -> None:
+    project.source("events", EVENTS)
+    project.model(
+        "by_key",
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'raw'",
+    )
+    check, project.check = project.check, lambda: None  # type: ignore[method-assign]
+    assert outcome(project) == ("FULL", "FIRST_BUILD")
+    project.sql("CREATE TABLE raw.other (a INT)")
+    assert outcome(project) == ("FULL", "CHANGE_TRACKING_NONE")
+    assert project.sql("SELECT table_name FROM main.by_key ORDER BY 1") == [
+        ("events",),
+        ("other",),
+    ]
+    project.check = check  # type: ignore[method-assign]
+    # DuckDB has it under the name of no lake.
+    project.model("by_key", "SELECT table_name FROM lake.information_schema.tables")
+    message = project.run(ok=False)["by_key"]
+    assert "reads 'lake.information_schema.tables', which does not exist" in message
+
+
+def test_source_in_another_lake(make_project: Callable[..., LakeProject]) -> None:
+    """Its snapshots have times of their own: data_timestamp is not taken from the target's."""
+    project = make_project(
+        attach=[{"path": "ducklake:other.ducklake", "alias": "other", "is_ducklake": True}]
+    )
+    project.source("events", EVENTS)
+    project.check = lambda: None  # type: ignore[method-assign]  # it has the one lake only
+    other = ("ATTACH 'ducklake:other.ducklake' AS other",)
+    project.sql(*other, "CREATE TABLE other.main.t AS SELECT i AS k FROM range(50) r(i)")
+    project.model("by_key", "SELECT k, count(*) AS n FROM other.main.t GROUP BY k")
+    assert outcome(project) == ("FULL", "FIRST_BUILD")
+    for statement in ("INSERT INTO other.main.t VALUES (3)", "DELETE FROM other.main.t WHERE k=4"):
+        project.sql(*other, statement)
+        assert outcome(project) == ("INCREMENTAL", "SOURCE_CHANGED")
+        ((refreshed, committed),) = project.sql(
+            *other,
+            "SELECT (SELECT max(data_timestamp) FROM dbt_dynamic.refresh_history), "
+            "(SELECT max(snapshot_time) FROM other.snapshots())",
+        )
+        assert refreshed == committed
+    assert project.sql("SELECT n FROM main.by_key WHERE k < 6 ORDER BY k") == [
+        (1,),
+        (1,),
+        (1,),
+        (2,),
+        (1,),
+    ]
+
+
+def test_a_users_macro(project: LakeProject) -> None:
+    """One that only computes is followed; its definition is part of the query's."""
+    project.source("events", EVENTS)
+    macro = "CREATE OR REPLACE MACRO lake.main.bucket(x, width) AS x // width"
+    project.model(
+        "by_key",
+        "SELECT bucket(k, 5) AS b, count(*) AS n FROM {{ source('raw', 'events') }} GROUP BY 1",
+        pre_hook="{{ var('macro') }}",
+    )
+
+    def variable(text: str) -> tuple[str, str]:
+        return "--vars", f"{{macro: '{text}'}}"
+
+    check, project.check = project.check, lambda: None  # type: ignore[method-assign]
+    assert outcome(project, *variable(macro)) == ("FULL", "FIRST_BUILD")
+    project.sql("DELETE FROM raw.events WHERE id = 3")
+    assert outcome(project, *variable(macro)) == ("INCREMENTAL", "SOURCE_CHANGED")
+    assert project.sql("SELECT n FROM main.by_key WHERE b = 0") == [(49,)]
+    shifted = macro.replace("x //", "(x + 1) //")
+    response = project.run(*variable(shifted))["by_key"]
+    assert response["reason_code"] == "DEFINITION_CHANGED"
+    assert "a view or macro that the query uses" in response["reason"]
+    assert project.sql("SELECT n FROM main.by_key WHERE b = 0") == [(39,)]
+    hidden = macro.replace("x //", "(SELECT max(v) FROM raw.events) // 1000 + x //")
+    assert outcome(project, *variable(hidden))[1] == "DEFINITION_CHANGED"
+    assert outcome(project, *variable(hidden)) == ("FULL", "USER_MACRO")
+    project.check = check  # type: ignore[method-assign]

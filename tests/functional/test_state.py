@@ -343,3 +343,60 @@ def test_source_pinned_at_a_time_is_no_constant(project: LakeProject) -> None:
     )
     project.run()
     assert outcome(project) == ("FULL", "UNPARSED_SQL")
+
+
+def test_whole_builds_keep_the_identity_of_a_shaped_table(project: LakeProject) -> None:
+    """A new table would cost the tables that read it their change feed."""
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY, partitioned_by=["k"])
+    project.model("agreed", BY_KEY)
+    project.file(
+        "models/agreed.yml",
+        "models:\n- name: agreed\n  config: {contract: {enforced: true}}\n  columns:\n"
+        "  - {name: total, data_type: HUGEINT}\n"
+        "  - {name: k, data_type: BIGINT}\n  - {name: n, data_type: BIGINT}\n",
+    )
+    project.run()
+    tables = "SELECT table_name, table_uuid FROM ducklake_table_info('lake') ORDER BY 1"
+    uuids = project.sql(tables)
+    project.sql("UPDATE raw.events SET v = 0 WHERE id = 3")
+    responses = project.run("--full-refresh")
+    assert responses["by_key"]["reason_code"] == "FULL_REFRESH_FLAG"
+    assert project.sql(tables) == uuids
+    check, project.check = project.check, lambda: None  # type: ignore[method-assign]
+    assert project.run("--empty")["agreed"]["reason_code"] == "EMPTY_FLAG"
+    assert project.run()["agreed"]["reason_code"] == "FIRST_BUILD"
+    project.check = check  # type: ignore[method-assign]
+    assert project.sql(tables) == uuids
+    # With another shape it must be another table.
+    project.model("by_key", BY_KEY, partitioned_by=["n"])
+    project.run("--full-refresh")
+    now = project.sql(tables)
+    changed = {name for (name, uuid), (_, old) in zip(now, uuids, strict=True) if uuid != old}
+    assert changed == {"by_key"}
+
+
+def test_verify_finds_a_table_by_a_name_in_any_case(built: LakeProject) -> None:
+    for name in ("BY_KEY", "Main.by_KEY", "LAKE.main.by_key"):
+        built.dbt("run-operation", "dynamic_table_verify", "--args", f"{{models: {name}}}")
+        assert "lake.main.by_key: equal (50 rows)" in built.output
+
+
+def test_verify_of_a_model_that_is_no_dynamic_table_now(built: LakeProject) -> None:
+    """Its state is stale: what it says is not compared with what has the name now."""
+    check, built.check = built.check, lambda: None  # type: ignore[method-assign]
+    for kind, expected in (
+        ("table", "not comparable (another table has its name now; dbt run builds a dynamic"),
+        ("view", "not comparable (a view has its name now; dbt run builds what the project says"),
+    ):
+        built.model("by_key", BY_KEY + " HAVING k < 9", materialized=kind)
+        built.run()
+        built.dbt("run-operation", "dynamic_table_verify")
+        assert f"lake.main.by_key: {expected}" in built.output
+    built.model("by_key", BY_KEY)
+    assert outcome(built) == ("FULL", "FIRST_BUILD")
+    built.sql("ALTER TABLE main.by_key ADD COLUMN note VARCHAR")
+    built.dbt("run-operation", "dynamic_table_verify")
+    assert "not comparable (its columns were changed; dbt run" in built.output
+    assert outcome(built) == ("REINITIALIZE", "TARGET_MODIFIED")
+    built.check = check  # type: ignore[method-assign]

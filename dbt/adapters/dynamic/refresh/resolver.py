@@ -11,9 +11,6 @@ from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
 from dbt.adapters.dynamic.query.tree import TableReference
 from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
 
-# Views of DuckDB itself, in every database.
-_SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog"})
-
 
 class LakeResolver:
     """Looks names up in the attached lakes, as DuckDB would.
@@ -61,8 +58,6 @@ class LakeResolver:
         if lake is None:
             return Foreign(reference.name)
         key = (fold(lake.database), fold(schema_name or schema), fold(name))
-        if key[1] in _SYSTEM_SCHEMAS:
-            return Foreign(reference.name)
         if key == self._target:
             raise DynamicTableError(
                 f"Model '{self._model}' reads itself ({reference.name}). A dynamic table is equal "
