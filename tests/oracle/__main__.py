@@ -42,14 +42,15 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     total = Statistics()
+    size = _CHUNK // 5 if arguments.first else _CHUNK
     started = time.monotonic()
     chunks = [
         (
-            min(_CHUNK, arguments.cases - done),
-            arguments.seed + done // _CHUNK,
+            min(size, arguments.cases - done),
+            arguments.seed + done // size,
             not arguments.as_found,
         )
-        for done in range(0, arguments.cases, _CHUNK)
+        for done in range(0, arguments.cases, size)
     ]
     # A DuckDB instance does not survive a fork.
     context = multiprocessing.get_context("spawn")

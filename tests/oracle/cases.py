@@ -1,4 +1,4 @@
-"""A case of the oracle as text: what to build, the query, and a history of commits and refreshes."""
+"""A case of the oracle as text: what to build, the query, and commits between refreshes."""
 
 from __future__ import annotations
 

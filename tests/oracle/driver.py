@@ -140,7 +140,8 @@ class Driver:
             return
         drops = ["BEGIN"]
         for kind, name in self.lake.rows(
-            "SELECT 'VIEW', format('\"{}\"', replace(view_name, '\"', '\"\"')) FROM duckdb_views() "
+            "SELECT 'VIEW', format('\"{}\"', replace(view_name, '\"', '\"\"')) "
+            "FROM duckdb_views() "
             "WHERE database_name = 'lake' UNION ALL "
             "SELECT 'TABLE', format('\"{}\".\"{}\"', schema_name, replace(table_name, '\"', "
             "'\"\"')) FROM duckdb_tables() WHERE database_name = 'lake'"
@@ -356,9 +357,10 @@ def _folded(found: Answer) -> list[tuple[str, str]]:
 def _compare(what: str, found: Answer, expected: Answer) -> None:
     """Both ways, with multiplicities."""
     missing, extra = expected.rows - found.rows, found.rows - expected.rows
-    assert not missing and not extra, (
-        f"{what} differs from the query: missing {_some(missing)}, too many {_some(extra)}"
-    )
+    if missing or extra:
+        raise AssertionError(
+            f"{what} differs from the query: missing {_some(missing)}, too many {_some(extra)}"
+        )
 
 
 def _some(rows: Mapping[str, int]) -> str:
