@@ -22,13 +22,12 @@ from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, TableVersion
 from dbt.adapters.dynamic.lake.changes import ChangeKind, Pin, SourceChange, compare
 from dbt.adapters.dynamic.lake.extensions import load_extension
-from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.engine import Engine
-from dbt.adapters.dynamic.query.functions import Functions, aggregate_names
-from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.query.functions import Functions
 from dbt.adapters.dynamic.query.sources import ModelQuery, Source, inline
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
+from tests.merging import apply
 
 # The snapshots that fixtures show, whatever the lake's own numbers are.
 SHOWN_OLD, SHOWN_NEW = 5, 9
@@ -40,6 +39,7 @@ def instance() -> duckdb.DuckDBPyConnection:
     """A DuckDB instance with DuckLake. To load an extension takes longer than most tests do."""
     connection = duckdb.connect(config={"threads": 1})
     load_extension(connection, "ducklake")
+    connection.execute("SET GLOBAL asof_loop_join_threshold = 0")  # as the adapter does
     return connection
 
 
@@ -106,7 +106,7 @@ class Lake:
 
     def compile(self, query: ModelQuery) -> Compiled:
         """Compile as a refresh does."""
-        return compile_query(query, self.engine.parse_tree, aggregate_names(self.functions))
+        return compile_query(query, self.engine, self.functions)
 
     def close(self) -> None:
         """Let go of the catalog file and of the connection."""
@@ -246,17 +246,7 @@ class Lab(Lake):
         assert {change.kind for change in read} <= MERGED, [change.detail for change in read]
         if all(change.kind is ChangeKind.UNCHANGED for change in read):
             return
-        affected = lower(compiled.affected_keys(changes))
-        self._execute(f"CREATE OR REPLACE TEMP TABLE affected AS {affected}")
-        same = " AND ".join(
-            f"target.{quoted(key)} IS NOT DISTINCT FROM affected.{quoted(key)}"
-            for key in compiled.keys
-        )
-        self._execute(f"DELETE FROM target WHERE EXISTS (FROM affected WHERE {same})")
-        self._execute(f"INSERT INTO target {lower(compiled.recomputed(changes, 'affected'))}")
-        keys = ", ".join(quoted(key) for key in compiled.keys)
-        repeated = self.rows(f"SELECT {keys} FROM target GROUP BY {keys} HAVING count(*) > 1")
-        assert not repeated, f"keys that are not unique: {repeated[:5]}"
+        apply(self.connection, "target", compiled.merge(changes))
 
     def difference(self, left: str, right: str) -> tuple[list[Any], list[Any]]:
         """Rows of the left relation that the right one lacks, and the other way round."""

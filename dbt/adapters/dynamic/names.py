@@ -30,4 +30,4 @@ def literal(value: str) -> str:
 
 def quoted(*parts: str) -> str:
     """A dotted, quoted name."""
-    return ".".join(exp.to_identifier(part, quoted=True).sql(dialect="duckdb") for part in parts)
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)

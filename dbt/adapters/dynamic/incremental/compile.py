@@ -1,108 +1,190 @@
-"""From a query and the changes of its sources to the two queries of a merge by affected keys."""
+"""From a query and the changes of its sources to the merge that brings its table up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
 
-from dbt.adapters.dynamic.incremental.deltas import Deltas
+from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
 from dbt.adapters.dynamic.incremental.nodes import (
-    GroupBy,
+    Block,
     Keyed,
-    Project,
+    Node,
+    Scan,
     SourceKey,
-    build,
-    referenced_columns,
+    Union,
+    children,
+    open_columns,
+    rows_open,
 )
-from dbt.adapters.dynamic.incremental.rules import group_by, project
-from dbt.adapters.dynamic.incremental.versions import aliased
-from dbt.adapters.dynamic.lake.changes import SourceChange
+from dbt.adapters.dynamic.incremental.normal_form.builder import Builder, aliases_in
+from dbt.adapters.dynamic.incremental.relations import Restriction, Version, listed, netted
+from dbt.adapters.dynamic.incremental.rules import keyed
+from dbt.adapters.dynamic.incremental.statement import Statement
+from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
+from dbt.adapters.dynamic.lake.types import stored_inexactly
+from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
+from dbt.adapters.dynamic.query.engine import Engine
+from dbt.adapters.dynamic.query.functions import Functions, aggregate_names
 from dbt.adapters.dynamic.query.qualify import (
     parse_faithfully,
     place,
     place_in_model,
     qualify,
-    to_sql,
+    unsupported,
 )
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
-from dbt.adapters.dynamic.query.sources import ModelQuery, ParseTree
+from dbt.adapters.dynamic.query.sources import ModelQuery
 
-# Not a name that a model would use.
-_AFFECTED_ALIAS = "dbt_dynamic_affected"
+Changed = Callable[[Node], bool]
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A query that can be refreshed by affected keys.
+    """A query that can be refreshed incrementally.
 
     Attributes:
         top: the node whose rows are the result.
-        qualified: the whole query, qualified: what `top` was built from.
+        types: DuckDB's type of each column of the result, in order.
+        columns: the columns that the query reads of each source, lower case.
+        unique_key: columns that identify a row, as the user declared, lower case.
+        settled: the order of window functions was made total (see `text`).
     """
 
-    top: Keyed
-    qualified: exp.Query
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The output columns that identify a row, lower case."""
-        return tuple(self.top.keys)
+    top: Node
+    types: Mapping[str, str]
+    columns: Mapping[SourceKey, frozenset[str]]
+    unique_key: tuple[str, ...]
+    settled: bool
 
     @property
     def text(self) -> str:
-        """The whole query as it was understood, in the pinned-query language."""
-        return to_sql(self.qualified)
+        """The whole query in normal form at its pins, in the pinned-query language.
+
+        Where `settled`, a table must be built from this text: it decides ties as merges will.
+        """
+        statement = Statement(self.columns)
+        relation = statement.relation(self.top, Version.NEW)
+        return statement.write(f'SELECT {listed(self.top.columns)}\nFROM {relation} AS "result"')
 
     @property
-    def columns(self) -> dict[SourceKey, frozenset[str]]:
-        """The columns that the query reads of each source, lower case."""
-        return referenced_columns(self.top)
+    def keys(self) -> tuple[str, ...]:
+        """The output columns by which changes are merged, lower case; () where there are none."""
+        keyed_by = _keys_of(self.top, lambda _: False)
+        return keyed_by.names if keyed_by is not None else self.unique_key
 
-    def affected_keys(self, changes: Mapping[SourceKey, SourceChange]) -> str:
-        """The query for the keys whose rows may differ, each once.
+    def merge(self, changes: Mapping[SourceKey, SourceChange]) -> Merge:
+        """How to bring the table to the new versions.
 
         Args:
             changes: what happened to each source; one at least has changed rows.
 
-        Returns:
-            SQL in the pinned-query language; its columns are `keys`.
+        Raises:
+            NotIncremental: this change has no rule, though another may have one.
         """
-        deltas = Deltas(changes, self.columns)
-        group, names = _grouping(self.top)
-        return to_sql(deltas.statement(group_by.affected_keys(group, deltas, names)))
+        statement = Statement(self.columns, changes)
+        names = listed(self.top.columns)
+        if not self.unique_key and _only_adds(self.top, statement):
+            return Append(statement.write(f"SELECT {names}\nFROM {statement.delta(self.top)}"))
+        keyed_by = _keys_of(self.top, statement.changed)
+        if keyed_by is not None:
+            affected = keyed.affected(keyed_by.node, keyed_by.names, statement)
+            return self._key_merge(keyed_by.names, statement.write(affected), keyed_by.unique)
+        if rows_open(self.top):
+            raise _open_rows()
+        delta = statement.delta(self.top)
+        matchable = self._matchable()
+        if not open_columns(self.top) and (
+            self.unique_key or len(matchable) == len(self.top.columns)
+        ):
+            net = netted(self.top.columns, f"SELECT *\nFROM {delta}")
+            return BagMerge(statement.write(net), self.unique_key)
+        keys = self.unique_key or matchable
+        affected = f"SELECT DISTINCT {listed(keys)}\nFROM {delta}"
+        return self._key_merge(keys, statement.write(affected), bool(self.unique_key))
 
-    def recomputed(self, changes: Mapping[SourceKey, SourceChange], affected: str) -> str:
-        """The query for the rows of the affected keys at the new versions.
+    def _key_merge(self, keys: tuple[str, ...], affected: str, unique: bool) -> KeyMerge:
+        def recomputed(table: str) -> str:
+            statement = Statement(self.columns)
+            restriction = Restriction(quoted(table), tuple((key, key) for key in keys))
+            relation = statement.relation(self.top, Version.NEW, restriction)
+            return statement.write(f"SELECT {listed(self.top.columns)}\nFROM {relation}")
 
-        Args:
-            changes: what happened to each source.
-            affected: the name of the temporary table with the affected keys.
+        return KeyMerge(keys, affected, recomputed, unique)
 
-        Returns:
-            SQL in the pinned-query language, with the model's columns in the model's order.
+    def _matchable(self) -> tuple[str, ...]:
+        """The columns whose stored values can be found again by computing them."""
+        return tuple(
+            name
+            for name in self.top.columns
+            if name not in open_columns(self.top) and not stored_inexactly(self.types[name])
+        )
+
+    def check(self) -> None:
+        """Refuse a result that no change could be merged into.
+
+        Raises:
+            NotIncremental: with the reason.
         """
-        deltas = Deltas(changes, self.columns)
-        table = aliased(exp.table_(affected, quoted=True), _AFFECTED_ALIAS)
-        return to_sql(deltas.statement(_recomputed(self.top, deltas, table)))
+        keyed_by = _keys_of(self.top, lambda _: False)
+        keys = keyed_by.names if keyed_by is not None else self.unique_key
+        for key in keys:
+            if stored_inexactly(self.types[key]):
+                raise NotIncremental(
+                    Reason.KEY_TYPE_UNSUPPORTED,
+                    f"a lake does not store the key {key} exactly, of type {self.types[key]};"
+                    " cast it",
+                )
+        if keyed_by is not None:
+            return
+        if rows_open(self.top):
+            raise _open_rows()
+        if any(key in open_columns(self.top) for key in keys):
+            raise NotIncremental(
+                Reason.NONDETERMINISTIC,
+                f"DuckDB may compute the unique_key {', '.join(keys)} otherwise the next time",
+            )
+        if not keys and not self._matchable():
+            if open_columns(self.top):
+                raise _open_rows()
+            raise NotIncremental(
+                Reason.KEYS_NOT_IN_OUTPUT, "no column of the result tells its rows apart"
+            )
 
 
 def compile_query(
-    query: ModelQuery, parse_tree: ParseTree, aggregates: frozenset[str]
+    query: ModelQuery,
+    engine: Engine,
+    functions: Functions,
+    unique_key: tuple[str, ...] = (),
 ) -> Compiled:
     """Compile a model's query.
 
     Args:
         query: the query with its views inlined.
-        parse_tree: DuckDB's parser.
-        aggregates: names of DuckDB's aggregate functions, lower case.
+        engine: DuckDB's parser and binder.
+        functions: DuckDB's function catalog.
+        unique_key: columns that identify a row, as the user declared.
 
     Raises:
-        NotIncremental: with the construct that has no rule.
+        NotIncremental: with the construct that has no rule, and its place.
     """
-    parsed = parse_faithfully(query.at(), parse_tree)
+    try:
+        return _compile(query, engine, functions, unique_key)
+    except RecursionError:
+        raise NotIncremental(
+            Reason.UNPARSED_SQL, "its expressions are nested too deeply"
+        ) from None
+
+
+def _compile(
+    query: ModelQuery, engine: Engine, functions: Functions, unique_key: tuple[str, ...]
+) -> Compiled:
+    aggregates = aggregate_names(functions)
+    parsed = parse_faithfully(query.at(), engine.parse_tree)
     place_in_model(parsed, query, query.sql)
     for table in parsed.find_all(exp.Table):
         pin = table.args.get("when")
@@ -111,42 +193,132 @@ def compile_query(
                 Reason.UNSUPPORTED_QUERY, f"{table.name} is pinned by hand{place(table)}"
             )
     for select in parsed.find_all(exp.Select):
-        _refuse_using_after_comma(select)
+        _refuse_using(select)
+    wanted = engine.describe(query.at())
     qualified = qualify(parsed, query.sources.values(), aggregates)
-    return Compiled(build(qualified, query.sources, aggregates), qualified)
+
+    def build(settle: bool) -> Compiled:
+        builder = Builder(
+            query.sources, aggregates, engine.describe, settle, aliases_in(qualified)
+        )
+        top = builder.query(qualified, {})
+        names = tuple(fold(name) for name, _ in wanted)
+        if len(set(names)) != len(names):
+            raise NotIncremental(Reason.UNSUPPORTED_QUERY, "two output columns have the same name")
+        if len(names) != len(top.columns):
+            raise _other_columns()
+        top = builder.named(top, names, qualified)  # columns without an alias
+        columns = {key: frozenset(read) for key, read in builder.columns.items()}
+        types = dict(zip(names, (kind for _, kind in wanted), strict=True))
+        compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settle)
+        compiled.check()
+        return compiled
+
+    try:
+        compiled = build(settle=False)
+    except NotIncremental as refusal:
+        if refusal.reason.code is not Reason.NONDETERMINISTIC:
+            raise
+        compiled = build(settle=True)
+    try:
+        found = engine.describe(compiled.text)
+    except Exception as error:  # whatever DuckDB's binder says about it
+        raise NotIncremental(
+            Reason.UNPARSED_SQL,
+            f"the normal form of this SQL does not bind: {str(error).strip().splitlines()[0]}",
+        ) from error
+    if [kind for _, kind in wanted] != [kind for _, kind in found]:
+        raise _other_columns()
+    return compiled
 
 
-def _refuse_using_after_comma(select: exp.Select) -> None:
-    """In ``c, x JOIN y USING (a)`` DuckDB joins x with y; sqlglot looks for `a` in c as well."""
+def _other_columns() -> NotIncremental:
+    return NotIncremental(
+        Reason.UNPARSED_SQL, "sqlglot's reading of this SQL has other columns than DuckDB's"
+    )
+
+
+def _open_rows() -> NotIncremental:
+    return NotIncremental(
+        Reason.NONDETERMINISTIC,
+        "which rows the result has depends on values that DuckDB may compute otherwise the next"
+        " time (ties, any_value, a sum of DOUBLEs or the like)",
+    )
+
+
+def _refuse_using(select: exp.Select) -> None:
+    """USING in places where sqlglot and DuckDB do not take the same columns.
+
+    In ``c, x JOIN y USING (a)`` DuckDB joins x with y; sqlglot looks for `a` in c as well. The
+    last column of ASOF's USING is an inequality.
+    """
     comma = False
     for join in select.args.get("joins") or []:
-        if comma and (join.args.get("using") or join.method == "NATURAL"):
-            raise NotIncremental(
-                Reason.UNSUPPORTED_QUERY, f"USING or NATURAL after a comma in FROM{place(join)}"
-            )
+        using = join.args.get("using") or join.method == "NATURAL"
+        if using and comma:
+            raise unsupported("USING or NATURAL after a comma in FROM", join)
+        if using and join.method == "ASOF":
+            raise unsupported("ASOF JOIN with USING", join)
         comma = comma or not any(
             join.args.get(part) for part in ("kind", "side", "method", "on", "using")
         )
 
 
-def _grouping(top: Keyed) -> tuple[GroupBy, dict[str, str]]:
-    """The grouping below the projections, and the result's names of its key columns."""
-    names = {key: key for key in top.keys}
-    while isinstance(top, Project):
-        names = project.names_below(top, names)
-        (below,) = top.inputs.values()
-        assert isinstance(below, GroupBy | Project)
-        top = below
-    return top, names
+@dataclass(frozen=True)
+class _KeyedBy:
+    """Which keyed node the result's rows come from.
+
+    Attributes:
+        node: the node.
+        names: the column of the result that holds each of its keys.
+        unique: a key has one row of the result at most.
+    """
+
+    node: Keyed
+    names: tuple[str, ...]
+    unique: bool
 
 
-def _recomputed(
-    top: Keyed, deltas: Deltas, affected: exp.Table, names: dict[str, str] | None = None
-) -> exp.Select:
-    names = names if names is not None else {key: key for key in top.keys}
-    if isinstance(top, GroupBy):
-        return group_by.recomputed(top, deltas, names, affected)
-    ((alias, below),) = top.inputs.items()
-    assert isinstance(below, GroupBy | Project)
-    rows = _recomputed(below, deltas, affected, project.names_below(top, names))
-    return project.over(top, deltas.define(f"{below.name}_recomputed", rows, alias))
+def _keys_of(top: Node, changed: Changed) -> _KeyedBy | None:
+    """The keyed node below the result's filters and projections, if its keys are shown.
+
+    Args:
+        top: the result.
+        changed: whether a node changed: a filter with a subquery that did changes every key.
+    """
+    names = {name: name for name in top.columns}  # of the result, by the node's own
+    node, unique = top, True
+    while isinstance(node, Block):
+        if len(node.items) != 1 or node.items[0].node is None:
+            return None
+        if any(changed(relation) for relation in node.relations):
+            return None
+        below: dict[str, str] = {}
+        for column, shown in names.items():
+            if column in node.plain:
+                below.setdefault(node.plain[column][1], shown)
+        unique = unique and not node.expands
+        names, node = below, node.items[0].node
+    if not isinstance(node, Keyed) or not set(node.outputs) <= set(names):
+        return None
+    return _KeyedBy(node, tuple(names[column] for column in node.outputs), unique and node.unique)
+
+
+def _only_adds(node: Node, statement: Statement) -> bool:
+    """Whether changes add rows to a node and neither remove nor alter any."""
+    if not statement.changed(node):
+        return True
+    if isinstance(node, Scan):
+        change = statement.changes[node.source.key]
+        return change.kind is ChangeKind.INSERTS and not change.rewritten
+    if isinstance(node, Union):
+        return all(_only_adds(child, statement) for child in children(node))
+    if isinstance(node, Block):
+        return not any(statement.changed(relation) for relation in node.relations) and all(
+            _only_adds(item.node, statement)
+            if item.join.linear
+            else not statement.changed(item.node)
+            for item in node.items
+            if item.node is not None
+        )
+    return False

@@ -83,6 +83,13 @@ class PinnedDuckDBGenerator(DuckDBGenerator):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"normalize_functions": False, **options})
 
+    def join_sql(self, expression: exp.Join, join_op: str | None = None) -> str:
+        if isinstance(expression.this, exp.Unnest) and not any(
+            expression.args.get(part) for part in ("on", "using", "side", "kind", "method")
+        ):
+            return f", {self.sql(expression, 'this')}"  # not JOIN … ON TRUE
+        return super().join_sql(expression, join_op)
+
     def historicaldata_sql(self, expression: exp.HistoricalData) -> str:
         if expression.this != SYSTEM_TIME:
             return super().historicaldata_sql(expression)

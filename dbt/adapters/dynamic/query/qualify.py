@@ -23,6 +23,11 @@ def to_sql(expression: exp.Expr) -> str:
     return expression.sql(dialect=PinnedDuckDB, pretty=True)
 
 
+def render(expression: exp.Expr) -> str:
+    """Write an expression in the pinned-query language, on one line."""
+    return expression.sql(dialect=PinnedDuckDB)
+
+
 def place(expression: exp.Expr) -> str:
     """Where a construct stands in the SQL, as `` (line 3, column 7)``; "" where unknown."""
     for node in expression.walk():
@@ -31,6 +36,13 @@ def place(expression: exp.Expr) -> str:
         if "view" in node.meta:
             return " (in a view that the model reads)"
     return ""
+
+
+def unsupported(
+    what: str, where: exp.Expr, code: Reason = Reason.UNSUPPORTED_QUERY
+) -> NotIncremental:
+    """The refusal of a construct, with its place."""
+    return NotIncremental(code, f"{what}{place(where)}")
 
 
 def place_in_model(expression: exp.Expr, query: ModelQuery, sql: str) -> None:

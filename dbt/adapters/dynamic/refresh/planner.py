@@ -10,18 +10,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dbt_common.exceptions import DbtRuntimeError
-
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare
-from dbt.adapters.dynamic.lake.types import stored_inexactly
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
-from dbt.adapters.dynamic.query.functions import Functions, aggregate_names, unstable
+from dbt.adapters.dynamic.query.functions import Functions, unstable
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
@@ -149,7 +146,7 @@ class Planner:
         elif quiet:
             compiled = NotIncremental(Reason.NO_CHANGES, "nothing to compile for")
         else:
-            compiled = self._compile(query, aggregate_names(functions))
+            compiled = self._compile(query, functions)
         facts = Facts(
             config=model.config,
             rebuild=rebuild,
@@ -232,41 +229,11 @@ class Planner:
         calls = query.functions | query.table_functions
         return unstable(calls, query.session_names, functions)
 
-    def _compile(self, query: ModelQuery, aggregates: frozenset[str]) -> Compiled | NotIncremental:
+    def _compile(self, query: ModelQuery, functions: Functions) -> Compiled | NotIncremental:
         try:
-            compiled = compile_query(query, self._engine.parse_tree, aggregates)
+            return compile_query(query, self._engine, functions)
         except NotIncremental as reason:
             return reason
-        wanted = self._engine.describe(query.at())
-        try:
-            found = self._engine.describe(compiled.text)
-        except DbtRuntimeError as error:
-            return NotIncremental(
-                Reason.UNPARSED_SQL, f"sqlglot's reading of this SQL does not bind: {error}"
-            )
-        # Columns without an alias may be called differently; count and types must agree.
-        if [kind for _, kind in wanted] != [kind for _, kind in found]:
-            return NotIncremental(
-                Reason.UNPARSED_SQL,
-                "sqlglot's reading of this SQL has other columns than DuckDB's",
-            )
-        types = {fold(name): kind for name, kind in wanted}
-        lower_names = [fold(name) for name, _ in wanted]
-        if len(set(lower_names)) != len(lower_names):
-            return NotIncremental(
-                Reason.UNSUPPORTED_QUERY, "two output columns have the same name"
-            )
-        if not set(compiled.keys) <= set(lower_names):
-            return NotIncremental(
-                Reason.KEYS_NOT_IN_OUTPUT, "a grouping column has no name; give it an alias"
-            )
-        for key in compiled.keys:
-            if stored_inexactly(types[key]):
-                return NotIncremental(
-                    Reason.KEY_TYPE_UNSUPPORTED,
-                    f"a lake does not store the key {key} exactly, of type {types[key]}; cast it",
-                )
-        return compiled
 
     def _commits(
         self, state: State | None, pins: tuple[Pin, ...], snapshot: int
