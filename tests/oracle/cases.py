@@ -15,7 +15,7 @@ class Case:
     every statement means the same in both. A statement takes one line.
 
     Attributes:
-        setup: DDL, views and the first rows; each statement is a commit.
+        setup: DDL, views and the first rows.
         query: the model.
         steps: the commits before each refresh; several statements are one transaction. The first
             build comes before the first step.

@@ -40,6 +40,7 @@ class Plain:
     @staticmethod
     def _connect() -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(config={"threads": 1})
+        connection.execute("SET GLOBAL asof_loop_join_threshold = 0")  # as the adapter does
         connection.execute("ATTACH ':memory:' AS lake")
         connection.execute("USE lake")
         return connection
