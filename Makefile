@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types docs bench-planning clean
 
 demo: $(VENV)/installed $(VENV)/flights
 	$(BIN)/python integration_tests/replay.py
@@ -19,6 +19,14 @@ lint: $(VENV)/installed
 
 types: $(VENV)/installed
 	$(BIN)/mypy
+
+# The pages of docs/ that the tests write.
+docs: $(VENV)/installed
+	$(BIN)/python -m tests.tpch.report
+
+# How long planning takes, and how the statements grow.
+bench-planning: $(VENV)/installed
+	$(BIN)/python -m benchmarks.planning
 
 # The package itself is installed as a path (compat): dbt finds adapters by extending its own
 # package path, which looks at sys.path.

@@ -129,11 +129,12 @@ def test_expired_between_the_pins(built: LakeProject) -> None:
 
 
 def test_no_op_update_is_seen_and_harmless(built: LakeProject) -> None:
-    """§6.8: an update that changes nothing is still in the feed."""
+    """§6.8: an update that changes nothing is still in the feed; it cancels out there."""
     built.sql("UPDATE raw.events SET v = v WHERE k = 3")
     response = built.run()["by_key"]
     assert response["refresh_action"] == "INCREMENTAL"
-    assert response["affected_keys"] == 1
+    assert response["affected_keys"] == 0
+    assert response["rows_inserted"] == response["rows_deleted"] == 0
 
 
 def test_deduplicate_writes_nothing_for_a_no_op_update(project: LakeProject) -> None:

@@ -104,9 +104,9 @@ class Lake:
         resolver = LakeResolver({"lake": self.catalog}, invocation, {}, target, "model")
         return inline(sql, self.engine.parse_tree, resolver, "lake", "main")
 
-    def compile(self, query: ModelQuery) -> Compiled:
+    def compile(self, query: ModelQuery, unique_key: tuple[str, ...] = ()) -> Compiled:
         """Compile as a refresh does."""
-        return compile_query(query, self.engine, self.functions)
+        return compile_query(query, self.engine, self.functions, unique_key)
 
     def close(self) -> None:
         """Let go of the catalog file and of the connection."""

@@ -36,7 +36,6 @@ SNOWFLAKE_KEYS = (
 REFUSED_KEYS = {
     "indexes": "DuckLake has no indexes; see partitioned_by and sorted_by",
     "row_access_policy": "DuckLake has no row access policies; filter in the model's SQL",
-    "unique_key": "it is not built yet; the key of a merge is taken from GROUP BY",
     "sql_header": "a refresh runs several statements; use a pre-hook",
     "immutable_where": "every row is kept equal to the query; filter in the model's SQL",
 }
@@ -75,6 +74,7 @@ class DynamicTableConfig:
     Attributes:
         refresh_mode: auto, incremental or full.
         cardinality_threshold: the share of affected keys, 0 to 1, above which to refresh in full.
+        unique_key: columns that identify a row; the key of a query that has none of its own.
         deduplicate: write only the rows that differ.
         target_lag: how old the data may get, as written, or None.
         retries: how often a conflict or a passing I/O error is tried again.
@@ -83,6 +83,7 @@ class DynamicTableConfig:
 
     refresh_mode: RefreshMode = RefreshMode.AUTO
     cardinality_threshold: float = 0.3
+    unique_key: tuple[str, ...] = ()
     deduplicate: bool = False
     target_lag: str | None = None
     retries: int = 3
@@ -155,6 +156,13 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else list(value)
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise TypeError
+    return tuple(name.strip() for name in names)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
@@ -187,6 +195,7 @@ def _wait(value: Any) -> float:
 _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "refresh_mode": (_refresh_mode, "auto (or adaptive), incremental, full"),
     "cardinality_threshold": (_threshold, "a number from 0 to 1"),
+    "unique_key": (_names, "a column or a list of columns"),
     "deduplicate": (_flag, "true, false"),
     "target_lag": (_lag, "a duration such as '5 minutes' or '1 hour', or downstream"),
     "retries": (_count, "a whole number, 0 or more"),

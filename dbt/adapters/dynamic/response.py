@@ -21,6 +21,8 @@ class Strategy(str, Enum):
     """By which way the rows were brought up to date."""
 
     NONE = "none"
+    APPEND = "append"
+    BAG_MERGE = "bag_merge"
     AFFECTED_KEYS = "affected_keys"
     FULL = "full"
 
@@ -63,6 +65,10 @@ def message(
 
     >>> message(RefreshAction.INCREMENTAL, Strategy.AFFECTED_KEYS, "SOURCE_CHANGED", 2, 3, 3, 1200)
     'INCREMENTAL affected_keys 3/1,200 keys +2 -3'
+    >>> message(RefreshAction.INCREMENTAL, Strategy.BAG_MERGE, "SOURCE_CHANGED", 2, 3, 5, 1200)
+    'INCREMENTAL bag_merge 5/1,200 rows +2 -3'
+    >>> message(RefreshAction.INCREMENTAL, Strategy.APPEND, "SOURCE_CHANGED", 7, 0, None, None)
+    'INCREMENTAL append +7'
     >>> message(RefreshAction.FULL, Strategy.FULL, "LIMIT_UNSUPPORTED", 50, 9, None, None)
     'FULL LIMIT_UNSUPPORTED 50 rows'
     >>> message(RefreshAction.NO_DATA, Strategy.NONE, "NO_CHANGES", 0, 0, None, None)
@@ -70,9 +76,12 @@ def message(
     """
     if action is RefreshAction.NO_DATA:
         return "NO_DATA"
+    if strategy is Strategy.APPEND:
+        return f"{action.value} {strategy.value} +{rows_inserted:,}"
     if action is RefreshAction.INCREMENTAL:
+        what = "rows" if strategy is Strategy.BAG_MERGE else "keys"
         return (
-            f"{action.value} {strategy.value} {affected_keys:,}/{total_keys:,} keys "
+            f"{action.value} {strategy.value} {affected_keys:,}/{total_keys:,} {what} "
             f"+{rows_inserted:,} -{rows_deleted:,}"
         )
     return f"{action.value} {reason_code} {rows_inserted:,} rows"

@@ -9,5 +9,6 @@ select
     distance as miles,
     dep_delay as departure_delay,
     arr_delay as arrival_delay,
-    arr_delay is not null as has_landed
+    arr_delay is not null as has_landed,
+    time_hour
 from {{ source('raw', 'flights') }}

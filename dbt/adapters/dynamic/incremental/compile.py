@@ -19,7 +19,7 @@ from dbt.adapters.dynamic.incremental.nodes import (
     open_columns,
     rows_open,
 )
-from dbt.adapters.dynamic.incremental.normal_form.builder import Builder, aliases_in
+from dbt.adapters.dynamic.incremental.normal_form.builder import Builder, names_in
 from dbt.adapters.dynamic.incremental.relations import Restriction, Version, listed, netted
 from dbt.adapters.dynamic.incremental.rules import keyed
 from dbt.adapters.dynamic.incremental.statement import Statement
@@ -198,9 +198,7 @@ def _compile(
     qualified = qualify(parsed, query.sources.values(), aggregates)
 
     def build(settle: bool) -> Compiled:
-        builder = Builder(
-            query.sources, aggregates, engine.describe, settle, aliases_in(qualified)
-        )
+        builder = Builder(query.sources, aggregates, engine.describe, settle, names_in(qualified))
         top = builder.query(qualified, {})
         names = tuple(fold(name) for name, _ in wanted)
         if len(set(names)) != len(names):

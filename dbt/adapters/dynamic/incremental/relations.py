@@ -101,13 +101,20 @@ def restricted(columns: Iterable[str], rows: str, restriction: Restriction) -> s
     )
 
 
-def netted(columns: Iterable[str], rows: str) -> str:
-    """Each changed row once, with the sum of its weights; none where they cancel out."""
+def netted(columns: Iterable[str], rows: str, apart: Iterable[str] = ()) -> str:
+    """Each changed row once, with the sum of its weights; none where they cancel out.
+
+    Args:
+        columns: the columns of the rows.
+        rows: a query for the rows, with their weights.
+        apart: SQL of values that must be the same, too, for rows to be the same.
+    """
     names = listed(columns)
     weight = quoted(WEIGHT)
+    same = ", ".join([names, *apart])
     return (
         f"SELECT {names}, sum({weight})::BIGINT AS {weight}\nFROM (\n{indented(rows)}\n)\n"
-        f"GROUP BY {names}\nHAVING sum({weight}) <> 0"
+        f"GROUP BY {same}\nHAVING sum({weight}) <> 0"
     )
 
 

@@ -134,19 +134,22 @@ class LakeCatalog:
     def table(self, schema: str, name: str, snapshot: int) -> TableVersion | None:
         """The table of this name (any case) at a snapshot, or None."""
         rows = self._rows(
-            f"SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name "
+            "SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name, "
+            "c.column_id, c.column_name, c.column_type, c.parent_column "
             f"FROM {self._metadata('ducklake_table')} t "
             f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
+            f"LEFT JOIN {self._metadata('ducklake_column')} c "
+            f"ON c.table_id = t.table_id AND {_live(snapshot, 'c')} "
             f"WHERE {folded('t.table_name')} = {literal(fold(name))} "
             f"AND {folded('s.schema_name')} = {literal(fold(schema))} "
-            f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')}"
+            f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')} "
+            "ORDER BY c.column_order, c.column_id"
         )
         if not rows:
             return None
-        table_id, uuid, schema_name, table_name = rows[0]
-        return TableVersion(
-            int(table_id), uuid, schema_name, table_name, self.columns(int(table_id), snapshot)
-        )
+        table_id, uuid, schema_name, table_name = rows[0][:4]
+        columns = _top_level([row[4:] for row in rows if row[4] is not None])
+        return TableVersion(int(table_id), uuid, schema_name, table_name, columns)
 
     def columns(self, table_id: int, snapshot: int) -> tuple[Column, ...]:
         """The top-level columns of a table at a snapshot, in order.
@@ -159,16 +162,7 @@ class LakeCatalog:
             f"FROM {self._metadata('ducklake_column')} "
             f"WHERE table_id = {table_id:d} AND {_live(snapshot)} ORDER BY column_order, column_id"
         )
-        nested: dict[int, list[str]] = {}
-        for column_id, name, kind, parent in reversed(rows):
-            if parent is not None:
-                inside = "".join(reversed(nested.pop(column_id, [])))
-                nested.setdefault(parent, []).append(f"<{column_id}:{name}:{kind}{inside}>")
-        return tuple(
-            Column(int(column_id), name, kind + "".join(reversed(nested.get(column_id, []))))
-            for column_id, name, kind, parent in rows
-            if parent is None
-        )
+        return _top_level(rows)
 
     def view(self, schema: str, name: str, snapshot: int) -> ViewVersion | None:
         """The view of this name (any case) at a snapshot, or None."""
@@ -199,6 +193,20 @@ class LakeCatalog:
             f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} ORDER BY 1"
         )
         return [Commit(int(row[0]), parse_changes(row[1] or ""), row[2] or "") for row in rows]
+
+
+def _top_level(rows: list[tuple[Any, ...]]) -> tuple[Column, ...]:
+    """Columns from rows of id, name, type and parent; nested ones go into their parent's type."""
+    nested: dict[int, list[str]] = {}
+    for column_id, name, kind, parent in reversed(rows):
+        if parent is not None:
+            inside = "".join(reversed(nested.pop(column_id, [])))
+            nested.setdefault(parent, []).append(f"<{column_id}:{name}:{kind}{inside}>")
+    return tuple(
+        Column(int(column_id), name, kind + "".join(reversed(nested.get(column_id, []))))
+        for column_id, name, kind, parent in rows
+        if parent is None
+    )
 
 
 def _live(snapshot: int, alias: str = "") -> str:

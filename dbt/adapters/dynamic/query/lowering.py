@@ -6,6 +6,8 @@ replaced, the rest of the statement stays as it was written. DuckDB wants its AT
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
@@ -17,6 +19,7 @@ _NO_ALIAS = {TokenType.LIMIT, TokenType.OFFSET, TokenType.FETCH}
 _UNITS = {"SNAPSHOT": "VERSION", "TIMESTAMP": "TIMESTAMP"}
 
 
+@lru_cache(maxsize=256)  # one refresh asks about the same few texts again and again
 def lower(sql: str) -> str:
     """Write a statement's pins in DuckDB's spelling.
 

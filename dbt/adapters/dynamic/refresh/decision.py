@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dbt.adapters.dynamic.config import DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.incremental.compile import Compiled
+from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
@@ -40,6 +41,11 @@ _ALLOWED_IN_STRICT = frozenset(
         Reason.SELF_CHECK_FAILED,
     }
 )
+STRATEGIES = {
+    Append: Strategy.APPEND,
+    BagMerge: Strategy.BAG_MERGE,
+    KeyMerge: Strategy.AFFECTED_KEYS,
+}
 _BY_KIND = {
     ChangeKind.REPLACED: Reason.SOURCE_REPLACED,
     ChangeKind.EXPIRED: Reason.SNAPSHOT_EXPIRED,
@@ -54,13 +60,13 @@ class Decision:
         action: the refresh action.
         strategy: by which way.
         reason: the code and the sentence.
-        compiled: the query's merge, where the strategy needs it.
+        merge: how, for an incremental refresh.
     """
 
     action: RefreshAction
     strategy: Strategy
     reason: Explained
-    compiled: Compiled | None = None
+    merge: Merge | None = None
 
     @classmethod
     def full(cls, reason: Explained) -> Decision:
@@ -173,21 +179,28 @@ def _decide(facts: Facts) -> Decision:
     if never is not None:
         return Decision.full(never)
     assert not isinstance(facts.compiled, NotIncremental)
+    try:
+        merge = facts.compiled.merge(facts.changes)
+    except NotIncremental as refusal:  # another change might have a rule
+        return Decision.full(refusal.reason)
     return Decision(
         RefreshAction.INCREMENTAL,
-        Strategy.AFFECTED_KEYS,
+        STRATEGIES[type(merge)],
         Explained(Reason.SOURCE_CHANGED, f"changed: {', '.join(changed)}"),
-        facts.compiled,
+        merge,
     )
 
 
-def over_threshold(affected: int, total: int, config: DynamicTableConfig) -> Explained | None:
-    """Whether too many keys are affected for a merge to pay, by the user's rule.
+def over_threshold(
+    affected: int, total: int, config: DynamicTableConfig, what: str = "keys"
+) -> Explained | None:
+    """Whether too much is affected for a merge to pay, by the user's rule.
 
     Args:
-        affected: affected keys, new ones included.
-        total: keys in the table before the refresh.
+        affected: affected keys, new ones included; or rows to remove and to add.
+        total: keys, or rows, in the table before the refresh.
         config: the model's configuration; a strict model has no threshold.
+        what: ``keys`` or ``rows``, for the reason.
 
     Returns:
         OVER_THRESHOLD with the figures, or None.
@@ -199,6 +212,6 @@ def over_threshold(affected: int, total: int, config: DynamicTableConfig) -> Exp
     share = f"{affected / total:.1%}" if total else "all"
     return Explained(
         Reason.OVER_THRESHOLD,
-        f"{affected:,} of {total:,} keys affected ({share}), more than "
+        f"{affected:,} of {total:,} {what} affected ({share}), more than "
         f"cardinality_threshold {config.cardinality_threshold:g}",
     )

@@ -169,6 +169,7 @@ class Planner:
         columns: tuple[tuple[str, str], ...] = ()
         if decision.action is not RefreshAction.NO_DATA:
             columns = tuple(self._engine.describe(self._text(query)))
+            self._check_unique_key(columns)
         return Plan(
             snapshot=snapshot,
             state=state,
@@ -180,9 +181,20 @@ class Planner:
             pins=pins,
             incremental_reason=never_incremental(facts),
             keys=compiled.keys if isinstance(compiled, Compiled) else (),
-            text=self._text(query),
+            text=compiled.text
+            if isinstance(compiled, Compiled) and compiled.settled
+            else self._text(query),
             as_built=self._as_built,
         )
+
+    def _check_unique_key(self, columns: tuple[tuple[str, str], ...]) -> None:
+        names = {fold(name) for name, _ in columns}
+        for key in self.model.config.unique_key:
+            if fold(key) not in names:
+                raise DynamicTableError(
+                    f"Model '{self.model.name}': unique_key names the column '{key}', which the "
+                    f"query does not have; it has {', '.join(name for name, _ in columns)}."
+                )
 
     def _settings(self) -> str:
         """The session's settings that change what SQL means, as text: part of the definition."""
@@ -231,7 +243,7 @@ class Planner:
 
     def _compile(self, query: ModelQuery, functions: Functions) -> Compiled | NotIncremental:
         try:
-            return compile_query(query, self._engine, functions)
+            return compile_query(query, self._engine, functions, self.model.config.unique_key)
         except NotIncremental as reason:
             return reason
 

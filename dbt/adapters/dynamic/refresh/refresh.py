@@ -10,7 +10,6 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -18,30 +17,21 @@ from dbt.adapters.dynamic.config import RefreshMode
 from dbt.adapters.dynamic.errors import SelfCheckFailed
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.types import stored_inexactly
-from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
 from dbt.adapters.dynamic.query.sources import untracked_names
-from dbt.adapters.dynamic.refresh.decision import Decision, over_threshold
+from dbt.adapters.dynamic.refresh.decision import Decision
 from dbt.adapters.dynamic.refresh.history import history_base
 from dbt.adapters.dynamic.refresh.invocation import Invocation
+from dbt.adapters.dynamic.refresh.merging import Merging
 from dbt.adapters.dynamic.refresh.model import NO_SHAPING, Model
+from dbt.adapters.dynamic.refresh.outcome import Outcome
 from dbt.adapters.dynamic.refresh.planner import Planner
 from dbt.adapters.dynamic.refresh.stages import (
-    AffectedKeys,
     Bookkeeping,
-    CheckKeys,
     CommitMessage,
-    CountKeys,
     Create,
-    DeleteAll,
-    DeleteKeys,
     DropExisting,
-    DropTemporary,
-    DropUnchanged,
-    Insert,
-    KeepUnchanged,
-    Recompute,
     Stage,
 )
 from dbt.adapters.dynamic.refresh.state import (
@@ -55,25 +45,6 @@ from dbt.adapters.dynamic.response import RefreshAction, RefreshResponse, Strate
 from dbt.adapters.events.logging import AdapterLogger
 
 logger = AdapterLogger("dynamic")
-
-
-@dataclass
-class Outcome:
-    """What a refresh did, filled while its stages run."""
-
-    rows_inserted: int = 0
-    rows_deleted: int = 0
-    rows_unchanged: int | None = None
-    affected_keys: int | None = None
-    total_keys: int | None = None
-    result_snapshot: int | None = None
-    timings: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def ratio(self) -> float | None:
-        if self.affected_keys is None or not self.total_keys:
-            return None
-        return self.affected_keys / self.total_keys
 
 
 class Refresh:
@@ -111,7 +82,6 @@ class Refresh:
         self._invocation = invocation
         self._invocation_id = invocation_id
         self._attempt = attempt
-        self._result: Any = None
         self._stage_runs = False
         self._statement_started = time.perf_counter()
         planner = Planner(model, rows, lakes, invocation, forced)
@@ -130,10 +100,14 @@ class Refresh:
         """The stages in order. Each must be executed before the next is asked for."""
         if self.decision.action is RefreshAction.NO_DATA:
             return
-        if self.decision.strategy is Strategy.AFFECTED_KEYS:
-            yield from self._merge()
+        columns = tuple(name for name, _ in self.plan.columns)
+        merging = Merging(self.model, columns, self._engine, self.outcome)
+        if self.decision.merge is not None:
+            yield from merging.stages(self.decision.merge)
+            if merging.gave_up is not None:
+                self.decision = Decision.full(merging.gave_up)
         if self.decision.strategy is Strategy.FULL:
-            yield from self._whole()
+            yield from self._whole(merging)
         yield from self._bookkeeping()
 
     def begin(self, statement: str) -> None:
@@ -144,8 +118,8 @@ class Refresh:
 
     def done(self, stage: Stage, result: Any) -> None:
         """Hand back a stage's result: a table of rows, or None."""
-        self._count_time(stage.phase, time.perf_counter() - self._statement_started)
-        self._result = result
+        self.outcome.spent(stage.phase, time.perf_counter() - self._statement_started)
+        self.outcome.result = result
         self._stage_runs = False
 
     def rebuild_after(self, error: Exception) -> Explained | None:
@@ -157,7 +131,7 @@ class Refresh:
         if isinstance(error, SelfCheckFailed):
             return Explained(Reason.SELF_CHECK_FAILED, str(error))
         strict = self.model.config.refresh_mode is RefreshMode.INCREMENTAL
-        if self._stage_runs and self.decision.strategy is Strategy.AFFECTED_KEYS and not strict:
+        if self._stage_runs and self.decision.merge is not None and not strict:
             return Explained(Reason.MERGE_FAILED, " ".join(str(error).split()))
         return None
 
@@ -199,7 +173,7 @@ class Refresh:
 
     def committed(self, elapsed: float) -> None:
         """Note the commit: its time in seconds, and the snapshot that it made."""
-        self._count_time("commit", elapsed)
+        self.outcome.spent("commit", elapsed)
         visible = self.plan.snapshot
         if self.decision.action is not RefreshAction.NO_DATA:
             # Other threads may have committed since; ours is the one that carries our id.
@@ -211,78 +185,24 @@ class Refresh:
 
     # Stages -------------------------------------------------------------------------------------
 
-    def _merge(self) -> Iterator[Stage]:
-        """By affected keys; hands over to a full refresh when there are too many."""
-        model, plan = self.model, self.plan
-        compiled = self.decision.compiled
-        assert compiled is not None
-        affected, rows = self._temporary("affected"), self._temporary("rows")
-        keys, columns = compiled.keys, tuple(name for name, _ in plan.columns)
-        yield AffectedKeys(affected, compiled.affected_keys(plan.changes))
-        yield CountKeys(model.target, affected)
-        self.outcome.affected_keys, self.outcome.total_keys = (
-            int(value) for value in self._first_row()
-        )
-        too_many = over_threshold(
-            self.outcome.affected_keys, self.outcome.total_keys, model.config
-        ) or self._other_key_types(affected, keys)
-        if too_many is not None:
-            yield DropTemporary(affected)
-            self.decision = Decision.full(too_many)
-            return
-        query = compiled.recomputed(plan.changes, affected)
-        if model.config.deduplicate:
-            yield Recompute(rows, query)
-            yield KeepUnchanged(model.target, affected, rows, keys, columns)
-            self.outcome.rows_unchanged = self._changed_rows()
-            yield DropUnchanged(affected, rows, keys)
-            query = f"SELECT * FROM {quoted(rows)}"
-        yield DeleteKeys(model.target, affected, keys)
-        self.outcome.rows_deleted = self._changed_rows()
-        yield Insert(model.target, columns, query)
-        self.outcome.rows_inserted = self._changed_rows()
-        yield CheckKeys(model.target, affected, keys)
-        if self._first_row()[0]:
-            raise SelfCheckFailed("a key stands in the table more than once after the merge")
-        if model.config.deduplicate:
-            yield DropTemporary(rows)
-        yield DropTemporary(affected)
-
-    def _other_key_types(self, affected: str, keys: tuple[str, ...]) -> Explained | None:
-        """Keys match exactly only in the type that the table stores them in."""
-        stored = {
-            fold(name): kind
-            for name, kind in self._engine.describe(f"SELECT * FROM {self.model.target}")
-        }
-        for name, kind in self._engine.describe(f"SELECT * FROM {quoted(affected)}"):
-            if stored.get(fold(name)) != kind:
-                return Explained(
-                    Reason.KEY_TYPE_UNSUPPORTED,
-                    f"the key {name} is {kind} in the query and {stored.get(fold(name))} in "
-                    "the table",
-                )
-        return None
-
-    def _whole(self) -> Iterator[Stage]:
+    def _whole(self, merging: Merging) -> Iterator[Stage]:
         """The whole query. The table keeps its identity where its columns stay the same."""
         model, plan = self.model, self.plan
-        query = plan.text
         exists = self._catalog.table(model.key[1], model.key[2], plan.snapshot) is not None
         if exists and self._fits():
-            yield DeleteAll(model.target)
-            self.outcome.rows_deleted = self._changed_rows()
-            yield Insert(model.target, tuple(name for name, _ in plan.columns), query)
-            self.outcome.rows_inserted = self._changed_rows()
-            return
-        if exists:
+            yield from merging.whole(plan.text)
+        else:
+            if exists:
+                rows = self._rows(f"SELECT count(*) FROM {model.target}")
+                self.outcome.rows_deleted = int(rows[0][0])
+                yield DropExisting(model.target, "table")
+            elif self._catalog.view(model.key[1], model.key[2], plan.snapshot) is not None:
+                yield DropExisting(model.target, "view")
+            yield Create(model.target, plan.text)
+            self._warn_of_inexact_columns()
             rows = self._rows(f"SELECT count(*) FROM {model.target}")
-            self.outcome.rows_deleted = int(rows[0][0])
-            yield DropExisting(model.target, "table")
-        elif self._catalog.view(model.key[1], model.key[2], plan.snapshot) is not None:
-            yield DropExisting(model.target, "view")
-        yield Create(model.target, query)
-        self._warn_of_inexact_columns()
-        self.outcome.rows_inserted = int(self._rows(f"SELECT count(*) FROM {model.target}")[0][0])
+            self.outcome.rows_inserted = int(rows[0][0])
+        yield from merging.check_unique_key()
 
     def _fits(self) -> bool:
         """Whether the table that exists can be filled again instead of being created anew."""
@@ -380,18 +300,3 @@ class Refresh:
         return history_base(
             self.refresh_id, self._invocation_id, self.model, self.started_at, self._attempt
         )
-
-    # Small things -------------------------------------------------------------------------------
-
-    def _temporary(self, purpose: str) -> str:
-        return f"dbt_dynamic_{purpose}_{self.refresh_id.replace('-', '')}"
-
-    def _first_row(self) -> list[Any]:
-        return list(self._result.rows[0])
-
-    def _changed_rows(self) -> int:
-        """The row count that DuckDB returns for an INSERT, UPDATE or DELETE."""
-        return int(self._result.rows[0][0]) if self._result and len(self._result.rows) else 0
-
-    def _count_time(self, phase: str, elapsed: float) -> None:
-        self.outcome.timings[phase] = self.outcome.timings.get(phase, 0.0) + elapsed

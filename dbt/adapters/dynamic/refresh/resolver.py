@@ -36,6 +36,9 @@ class LakeResolver:
         self._floors = floors
         self._target = target
         self._model = model
+        # Within one transaction neither moves.
+        self._known: dict[RelationKey, Source | SourceView | None] = {}
+        self._current: dict[str, int] = {}
 
     def resolve(
         self, reference: TableReference, database: str, schema: str
@@ -49,7 +52,7 @@ class LakeResolver:
         if not catalog and schema_name and fold(schema_name) in self._lakes:
             # Two parts are schema.table or database.table.
             lake = self._lakes.get(fold(database))
-            if lake is None or not lake.schema_exists(schema_name, lake.current_snapshot()):
+            if lake is None or not lake.schema_exists(schema_name, self._current_snapshot(lake)):
                 catalog, schema_name = schema_name, "main"
         lake = self._lakes.get(fold(catalog or database))
         if lake is None:
@@ -61,13 +64,11 @@ class LakeResolver:
                 "to its query, so the query cannot depend on the table's own rows; read the "
                 "sources instead."
             )
-        for snapshot in self._snapshots(lake, key):
-            table = lake.table(key[1], key[2], snapshot)
-            if table is not None:
-                return Source(lake.database, table, snapshot)
-            view = lake.view(key[1], key[2], snapshot)
-            if view is not None:
-                return SourceView(lake.database, view)
+        if key not in self._known:
+            self._known[key] = self._look_up(lake, key)
+        found = self._known[key]
+        if found is not None:
+            return found
         if catalog:
             raise DynamicTableError(
                 f"Model '{self._model}' reads '{reference.name}', which does not exist in the "
@@ -76,9 +77,24 @@ class LakeResolver:
             )
         return Foreign(reference.name)
 
+    def _look_up(self, lake: LakeCatalog, key: RelationKey) -> Source | SourceView | None:
+        for snapshot in self._snapshots(lake, key):
+            table = lake.table(key[1], key[2], snapshot)
+            if table is not None:
+                return Source(lake.database, table, snapshot)
+            view = lake.view(key[1], key[2], snapshot)
+            if view is not None:
+                return SourceView(lake.database, view)
+        return None
+
+    def _current_snapshot(self, lake: LakeCatalog) -> int:
+        if lake.database not in self._current:
+            self._current[lake.database] = lake.current_snapshot()
+        return self._current[lake.database]
+
     def _snapshots(self, lake: LakeCatalog, key: RelationKey) -> list[int]:
         """Where to look, best first; a relation that is newer than the base is read now."""
         result = self._invocation.result(key)
-        base = self._invocation.base(key[0], lake.current_snapshot)
+        base = self._invocation.base(key[0], lambda: self._current_snapshot(lake))
         chosen = max(base if result is None else result, self._floors.get(key, 0))
-        return list(dict.fromkeys([chosen, lake.current_snapshot()]))
+        return list(dict.fromkeys([chosen, self._current_snapshot(lake)]))

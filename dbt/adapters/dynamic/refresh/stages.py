@@ -73,17 +73,39 @@ class AffectedKeys(Stage):
 
 @dataclass(frozen=True)
 class CountKeys(Stage):
-    """Count the affected keys, and the rows of the table before the merge."""
+    """Count the affected keys, and the keys of the table before the merge."""
 
     kind: ClassVar[str] = "count_keys"
     phase: ClassVar[str] = "keys"
     target: Any
     affected: str
+    keys: tuple[str, ...]
+    unique: bool
+
+
+@dataclass(frozen=True)
+class ChangedRows(Stage):
+    """Put the rows to remove and to add into a temporary table, each with its weight."""
+
+    kind: ClassVar[str] = "changed_rows"
+    phase: ClassVar[str] = "keys"
+    changes: str
+    query: str
+
+
+@dataclass(frozen=True)
+class CountChanges(Stage):
+    """Count the rows to remove, the rows to add, and the table's rows before the merge."""
+
+    kind: ClassVar[str] = "count_changes"
+    phase: ClassVar[str] = "keys"
+    target: Any
+    changes: str
 
 
 @dataclass(frozen=True)
 class Recompute(Stage):
-    """Put the recomputed rows of the affected keys into a temporary table."""
+    """Put recomputed rows into a temporary table (``deduplicate``)."""
 
     kind: ClassVar[str] = "recompute"
     phase: ClassVar[str] = "recompute"
@@ -92,27 +114,46 @@ class Recompute(Stage):
 
 
 @dataclass(frozen=True)
-class KeepUnchanged(Stage):
-    """Take keys whose one row did not change out of the merge (``deduplicate``)."""
+class Difference(Stage):
+    """Compare recomputed rows with those of the table: what to remove and what to add.
 
-    kind: ClassVar[str] = "keep_unchanged"
+    Without `affected` with the whole table.
+    """
+
+    kind: ClassVar[str] = "difference"
     phase: ClassVar[str] = "merge"
-    target: Any
-    affected: str
+    changes: str
     rows: str
-    keys: tuple[str, ...]
+    target: Any
     columns: tuple[str, ...]
+    affected: str | None
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class DropUnchanged(Stage):
-    """Take the recomputed rows of keys that are no longer affected out of the merge."""
+class DeleteRows(Stage):
+    """Delete the right number of copies of each row to remove.
 
-    kind: ClassVar[str] = "drop_unchanged"
+    With `keys` the rows are found by these columns alone.
+    """
+
+    kind: ClassVar[str] = "delete_rows"
     phase: ClassVar[str] = "merge"
-    affected: str
-    rows: str
+    target: Any
+    changes: str
+    columns: tuple[str, ...]
     keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class InsertRows(Stage):
+    """Insert the rows to add, each as often as its weight says."""
+
+    kind: ClassVar[str] = "insert_rows"
+    phase: ClassVar[str] = "merge"
+    target: Any
+    changes: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -146,6 +187,20 @@ class CheckKeys(Stage):
     target: Any
     affected: str
     keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CheckUniqueKey(Stage):
+    """Find a value of the ``unique_key`` that stands in the table more than once, with its count.
+
+    With `changes` among the rows that were added.
+    """
+
+    kind: ClassVar[str] = "check_unique_key"
+    phase: ClassVar[str] = "merge"
+    target: Any
+    keys: tuple[str, ...]
+    changes: str | None = None
 
 
 @dataclass(frozen=True)

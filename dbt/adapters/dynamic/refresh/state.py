@@ -29,7 +29,7 @@ from dbt.adapters.dynamic.refresh.invocation import RelationKey
 
 SCHEMA = "dbt_dynamic"
 # The layout of state_log and refresh_log; a row of another layout counts as no state.
-LAYOUT = 1
+LAYOUT = 2
 
 _STATE_COLUMNS = {
     "layout": "INTEGER",

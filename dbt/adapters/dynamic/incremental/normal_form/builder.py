@@ -31,7 +31,6 @@ from dbt.adapters.dynamic.incremental.normal_form.scope import (
     conjuncts,
     free_columns,
     outermost,
-    relations_of,
 )
 from dbt.adapters.dynamic.incremental.normal_form.types import is_exact_number
 from dbt.adapters.dynamic.incremental.relations import Version, listed
@@ -85,7 +84,7 @@ class Builder:
         aggregates: names of DuckDB's aggregate functions, lower case.
         describe: asks DuckDB's binder.
         settle: make the order of window functions and DISTINCT ON total.
-        taken: names that the query uses as aliases.
+        taken: names that the query uses.
 
     Attributes:
         columns: the columns that the query reads of each source, lower case.
@@ -106,6 +105,7 @@ class Builder:
         self._describe = describe
         self._taken = taken
         self._scans: dict[SourceKey, Scan] = {}
+        self._types: dict[int, tuple[str, ...]] = {}
         self._count = 0
 
     # Queries ------------------------------------------------------------------------------------
@@ -393,28 +393,38 @@ class Builder:
 
     def exact_number(self, tree: exp.Expr, pending: Pending) -> bool:
         """Whether an expression over a block's relations is no FLOAT or DOUBLE."""
-        known = is_exact_number(tree, pending.type_of)
+        items = {item.alias: item.node for item in pending.items}
+
+        def kind(column: Column) -> str | None:
+            node = items.get(column[0])
+            known = pending.type_of(column)
+            if known is None and node is not None and column[1] in node.columns:
+                return self.types(node)[node.columns.index(column[1])]
+            return known
+
+        known = is_exact_number(tree, kind)
         if known is not None:
             return known
         if outermost(tree, (exp.Query,)):
             return False
-        alias = {item.alias: item for item in pending.items}
         used = sorted({column.table for column in free_columns(tree)})
         relations = [
             f"{self._new(node)} AS {quoted(name)}"
             for name in used
-            if name in alias and (node := alias[name].node) is not None
+            if (node := items.get(name)) is not None
         ]
         if len(relations) != len(used):
             return False
         from_ = f" FROM {', '.join(relations)}" if relations else ""
-        (kind,) = (kind for _, kind in self._describe(f"SELECT {render(tree)} AS v{from_}"))
-        return not any(word in kind for word in ("DOUBLE", "FLOAT", "REAL"))
+        (found,) = self.describe(f"SELECT {render(tree)} AS v{from_}")
+        return not any(word in found for word in ("DOUBLE", "FLOAT"))
 
     def types(self, node: Node) -> tuple[str, ...]:
         """The types of a node's columns, by DuckDB's binder."""
-        sql = f"SELECT {listed(node.columns)} FROM {self._new(node)} AS n"
-        return tuple(kind for _, kind in self._describe(sql))
+        if id(node) not in self._types:
+            sql = f"SELECT {listed(node.columns)} FROM {self._new(node)} AS n"
+            self._types[id(node)] = self.describe(sql)
+        return self._types[id(node)]
 
     def describe(self, sql: str) -> tuple[str, ...]:
         """The types of a query's columns, by DuckDB's binder."""
@@ -432,13 +442,10 @@ class Builder:
         while True:
             self._count += 1
             name = f"q{self._count}"
-            if name not in self._taken:
+            if not any(taken == name or taken.startswith(f"{name}_") for taken in self._taken):
                 return name
 
 
-def aliases_in(query: exp.Expr) -> frozenset[str]:
-    """All names that a query gives to relations."""
-    found: set[str] = set()
-    for select in query.find_all(exp.Select):
-        found |= {relation.alias_or_name for relation in relations_of(select)}
-    return frozenset(found)
+def names_in(query: exp.Expr) -> frozenset[str]:
+    """All names that a query uses, for whatever."""
+    return frozenset(identifier.name for identifier in query.find_all(exp.Identifier))

@@ -15,8 +15,6 @@ from dbt.adapters.dynamic.query.qualify import render
 if TYPE_CHECKING:
     from dbt.adapters.dynamic.incremental.normal_form.builder import Builder, Ctes
 
-_INPUT = "i"
-
 
 def on(query: exp.Select) -> list[exp.Expr]:
     """The expressions of DISTINCT ON; [] without."""
@@ -73,10 +71,11 @@ def build_on(
         outputs[name] = tree
         return name
 
+    inside = builder.name()
     keys = list(dict.fromkeys(name_of(tree, "on") for tree in parts.on))
     order = []
     for ordered in parts.order:
-        column = exp.column(name_of(ordered.this, "order"), table=_INPUT, quoted=True)
+        column = exp.column(name_of(ordered.this, "order"), table=inside, quoted=True)
         own = ordered.copy()
         own.set("this", column)
         order.append(render(own))
@@ -84,14 +83,14 @@ def build_on(
     builder.require_definite(source, keys, "DISTINCT ON", query)
     settled = builder.settle and not open_columns(source)
     if settled:
-        order += [quoted(_INPUT, column) for column in source.columns]
+        order += [quoted(inside, column) for column in source.columns]
     by = f"\nORDER BY {', '.join(order)}" if order else ""
     node = Keyed(
         name=builder.name(),
         inputs=(source,),
         keys=tuple((key,) for key in keys),
-        body=f"SELECT DISTINCT ON ({listed(keys, _INPUT)}) {listed(source.columns, _INPUT)}\n"
-        f"FROM {marker(0)} AS {quoted(_INPUT)}{by}",
+        body=f"SELECT DISTINCT ON ({listed(keys, inside)}) {listed(source.columns, inside)}\n"
+        f"FROM {marker(0)} AS {quoted(inside)}{by}",
         columns=source.columns,
         outputs=tuple(keys),
         unique=True,

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _GROUPING = frozenset({"grouping", "grouping_id"})
 _MOST_SETS = 64
-_INPUT = "i"
 
 
 def applies(builder: Builder, query: exp.Select) -> bool:
@@ -92,7 +91,8 @@ def build(
     builder.require_definite(source, key_names, "GROUP BY", query)
 
     # The groups.
-    inner = {column: (_INPUT, name) for column, name in names.items()}
+    inside = builder.name()
+    inner = {column: (inside, name) for column, name in names.items()}
     texts: dict[str, exp.Expr] = {}
     open_: set[str] = set()
     columns = dict(outputs)
@@ -108,10 +108,10 @@ def build(
     groups: list[Node] = []
     for chosen in sets:
         values = [
-            f"{quoted(_INPUT, name)} AS {quoted(name)}"
+            f"{quoted(inside, name)} AS {quoted(name)}"
             if number in chosen
             # A NULL of the key's type.
-            else f"any_value({quoted(_INPUT, name)}) FILTER (WHERE FALSE) AS {quoted(name)}"
+            else f"any_value({quoted(inside, name)}) FILTER (WHERE FALSE) AS {quoted(name)}"
             for number, name in enumerate(key_names)
         ]
         for name, call in texts.items():
@@ -123,7 +123,7 @@ def build(
         own = tuple(key_names[number] for number in sorted(chosen))
         if not values:
             values.append(f"1 AS {quoted('one')}")
-        by = f"\nGROUP BY {', '.join(quoted(_INPUT, name) for name in own)}" if own else ""
+        by = f"\nGROUP BY {', '.join(quoted(inside, name) for name in own)}" if own else ""
         if not own and not any(call_name(call) not in _GROUPING for call in texts.values()):
             # One row for no key, aggregates or not.
             values.append(f"count(*) AS {quoted(_fresh('agg', columns))}")
@@ -133,7 +133,7 @@ def build(
                 name=builder.name(),
                 inputs=(source,),
                 keys=tuple((name,) for name in own),
-                body=f"SELECT {', '.join(values)}\nFROM {marker(0)} AS {quoted(_INPUT)}{by}",
+                body=f"SELECT {', '.join(values)}\nFROM {marker(0)} AS {quoted(inside)}{by}",
                 columns=shown or ("one",),
                 outputs=own,
                 unique=True,

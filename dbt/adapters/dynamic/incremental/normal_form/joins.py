@@ -52,9 +52,12 @@ def build(builder: Builder, query: exp.Select, ctes: Ctes) -> Pending:
     from_ = query.args.get("from_")
     if from_ is None:
         return pending
+    joins = query.args.get("joins") or []
+    if not any(join.side in ("RIGHT", "FULL") for join in joins):
+        _left_of_using(query)
     _add(builder, pending, from_.this, Join.FIRST, None, ctes)
     comma = False
-    for number, join in enumerate(query.args.get("joins") or []):
+    for number, join in enumerate(joins):
         words = " ".join(
             str(join.args[part]) for part in ("method", "side", "kind") if join.args.get(part)
         ).upper()
@@ -75,6 +78,16 @@ def build(builder: Builder, query: exp.Select, ctes: Ctes) -> Pending:
             comma = comma or not words
         _add(builder, pending, join.this, kind, on, ctes)
     return pending
+
+
+def _left_of_using(query: exp.Select) -> None:
+    """Without RIGHT and FULL joins the column of USING is that of the left side.
+
+    sqlglot writes COALESCE of both; the user's own COALESCE is a call like any other.
+    """
+    for both in list(query.find_all(exp.Coalesce)):
+        if both.parent_select is query and isinstance(both.this, exp.Column):
+            both.replace(both.this)
 
 
 def _add(

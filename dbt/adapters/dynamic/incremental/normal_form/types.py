@@ -44,11 +44,11 @@ def is_exact_number(expression: exp.Expr, kind: Callable[[Column], str | None]) 
 
     Args:
         expression: the expression.
-        kind: the type of a column, or None.
+        kind: the type of a column, as DuckLake or DuckDB calls it, or None.
     """
     if isinstance(expression, exp.Column):
         name = kind((expression.table, expression.name))
-        return None if name is None else not name.startswith("float")
+        return None if name is None else not name.upper().startswith(_INEXACT)
     if isinstance(expression, exp.Literal):
         return not expression.is_string and "e" not in expression.name.lower()
     if isinstance(expression, exp.Null | exp.Boolean):

@@ -27,7 +27,6 @@ from dbt.adapters.dynamic.query.reasons import Reason
 if TYPE_CHECKING:
     from dbt.adapters.dynamic.incremental.normal_form.builder import Builder, Ctes
 
-_INPUT = "i"
 _PARTS = ("partition_by", "order", "spec")
 
 
@@ -99,7 +98,8 @@ def build(builder: Builder, pending: Pending, parts: Parts, ctes: Ctes) -> Pendi
     source = builder.close(pending, outputs, ctes)
     builder.require_definite(source, key_names, "PARTITION BY", windows[0])
 
-    inner = {column: (_INPUT, name) for column, name in names.items()}
+    inside = builder.name()
+    inner = {column: (inside, name) for column, name in names.items()}
     values: dict[str, exp.Window] = {}
     texts: list[str] = []
     open_: set[str] = set(open_columns(source))
@@ -115,7 +115,7 @@ def build(builder: Builder, pending: Pending, parts: Parts, ctes: Ctes) -> Pendi
             window, builder.is_aggregate, lambda tree: builder.exact_number(tree, pending)
         )
         if not definite and builder.settle and not open_:
-            columns = [exp.column(c, table=_INPUT, quoted=True) for c in source.columns]
+            columns = [exp.column(c, table=inside, quoted=True) for c in source.columns]
             definite = settle(own, columns, builder.is_aggregate)
         if not definite or pending.is_open(window):
             open_.add(name)
@@ -124,8 +124,8 @@ def build(builder: Builder, pending: Pending, parts: Parts, ctes: Ctes) -> Pendi
         name=builder.name(),
         inputs=(source,),
         keys=tuple((name,) for name in key_names),
-        body=f"SELECT {listed(source.columns, _INPUT)}, {', '.join(texts)}\n"
-        f"FROM {marker(0)} AS {quoted(_INPUT)}",
+        body=f"SELECT {listed(source.columns, inside)}, {', '.join(texts)}\n"
+        f"FROM {marker(0)} AS {quoted(inside)}",
         columns=(*source.columns, *values),
         outputs=tuple(key_names),
         unique=False,

@@ -19,7 +19,7 @@ from dbt.adapters.dynamic.incremental.relations import (
     restricted,
 )
 from dbt.adapters.dynamic.lake.changes import ChangeKind
-from dbt.adapters.dynamic.names import literal, quoted
+from dbt.adapters.dynamic.names import fold, literal, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 
 
@@ -65,7 +65,17 @@ def delta(scan: Scan, relations: Relations) -> str:
         if change.kind is ChangeKind.INSERTS:
             return appeared
         disappeared = weighed(-1, f"ducklake_table_deletions({arguments})")
-    return netted(columns, f"{appeared}\nUNION ALL\n{disappeared}")
+    return netted(columns, f"{appeared}\nUNION ALL\n{disappeared}", _texts(scan, columns))
+
+
+def _texts(scan: Scan, columns: list[str]) -> list[str]:
+    """What sets equal values apart: '1 month' equals '30 days', and 0.0 equals -0.0."""
+    kinds = {fold(column.name): column.type for column in scan.source.table.columns}
+    return [
+        f"{quoted(name)}::VARCHAR"
+        for name in columns
+        if any(word in kinds[name] for word in ("interval", "float", "timetz"))
+    ]
 
 
 def _columns(scan: Scan, relations: Relations) -> list[str]:

@@ -3,6 +3,6 @@
 {% endmacro %}
 
 {% macro default__dynamic_table_affected_keys_sql(stage) %}
-  create temporary table {{ adapter.quote(stage.affected) }} as
+  create temporary table {{ dynamic_table_quote(stage.affected) }} as
   {{ stage.query }}
 {% endmacro %}

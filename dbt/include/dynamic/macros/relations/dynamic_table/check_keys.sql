@@ -6,10 +6,10 @@
   select count(*) as repeated_keys from (
     select 1 from {{ stage.target }} as target
     where exists (
-      select 1 from {{ adapter.quote(stage.affected) }} as affected
+      select 1 from {{ dynamic_table_quote(stage.affected) }} as affected
       where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target') }}
     )
-    group by {{ dynamic_table_columns(stage.keys) }}
+    {% if stage.keys %}group by {{ dynamic_table_columns(stage.keys) }}{% endif %}
     having count(*) > 1
   )
 {% endmacro %}

@@ -3,7 +3,7 @@
 {% endmacro %}
 
 {% macro default__dynamic_table_commit_message_sql(stage) %}
-  call {{ adapter.quote(stage.database) }}.set_commit_message(
+  call {{ dynamic_table_quote(stage.database) }}.set_commit_message(
     'dbt-dynamic',
     '{{ adapter.escape_sql_string(stage.message) }}',
     extra_info => '{{ adapter.escape_sql_string(stage.extra_info) }}'

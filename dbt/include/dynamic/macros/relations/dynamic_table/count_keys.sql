@@ -4,6 +4,12 @@
 
 {% macro default__dynamic_table_count_keys_sql(stage) %}
   select
-    (select count(*) from {{ adapter.quote(stage.affected) }}) as affected_keys,
-    (select count(*) from {{ stage.target }}) as total_keys
+    (select count(*) from {{ dynamic_table_quote(stage.affected) }}) as affected_keys,
+    {% if not stage.keys -%}
+    1
+    {%- elif stage.unique -%}
+    (select count(*) from {{ stage.target }})
+    {%- else -%}
+    (select count(*) from (select distinct {{ dynamic_table_columns(stage.keys) }} from {{ stage.target }}))
+    {%- endif %} as total_keys
 {% endmacro %}

@@ -5,7 +5,7 @@
 {% macro default__dynamic_table_delete_keys_sql(stage) %}
   delete from {{ stage.target }} as target
   where exists (
-    select 1 from {{ adapter.quote(stage.affected) }} as affected
+    select 1 from {{ dynamic_table_quote(stage.affected) }} as affected
     where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target') }}
   )
 {% endmacro %}

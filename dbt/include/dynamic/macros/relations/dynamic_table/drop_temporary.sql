@@ -3,5 +3,5 @@
 {% endmacro %}
 
 {% macro default__dynamic_table_drop_temporary_sql(stage) %}
-  drop table {{ adapter.quote(stage.name) }}
+  drop table {{ dynamic_table_quote(stage.name) }}
 {% endmacro %}

@@ -10,18 +10,27 @@
 {% endmacro %}
 
 
-{#- Keys match like groups: NULL is a key like any other. -#}
+{#- A quoted name: adapter.quote leaves double quotes within it as they are. -#}
+{% macro dynamic_table_quote(name) -%}
+  "{{ name | replace('"', '""') }}"
+{%- endmacro %}
+
+
+{#- Keys match like groups: NULL is a key like any other. Without keys everything is one group. -#}
 {% macro dynamic_table_match_keys(keys, left, right) %}
   {%- for key in keys -%}
-    {{ left }}.{{ adapter.quote(key) }} is not distinct from {{ right }}.{{ adapter.quote(key) }}
+    {{ left }}.{{ dynamic_table_quote(key) }} is not distinct from {{ right }}.{{ dynamic_table_quote(key) }}
     {%- if not loop.last %} and {% endif -%}
+  {%- else -%}
+    true
   {%- endfor -%}
 {% endmacro %}
 
 
 {#- A quoted list of columns. -#}
-{% macro dynamic_table_columns(columns) %}
+{% macro dynamic_table_columns(columns, table=none) %}
   {%- for column in columns -%}
-    {{ adapter.quote(column) }}{% if not loop.last %}, {% endif %}
+    {%- if table %}{{ table }}.{% endif -%}
+    {{ dynamic_table_quote(column) }}{% if not loop.last %}, {% endif %}
   {%- endfor -%}
 {% endmacro %}

@@ -3,6 +3,6 @@
 {% endmacro %}
 
 {% macro default__dynamic_table_recompute_sql(stage) %}
-  create temporary table {{ adapter.quote(stage.rows) }} as
+  create temporary table {{ dynamic_table_quote(stage.rows) }} as
   {{ stage.query }}
 {% endmacro %}

@@ -1,0 +1,199 @@
+"""The stages of a merge, for each way that the compiler knows (:mod:`..incremental.merges`).
+
+Each way ends in rows deleted and rows inserted, and in a check of what was done. Whether a merge
+pays is decided on the way, as soon as its size is known: then the table is built as a whole.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+from dbt.adapters.dynamic.errors import DynamicTableError, SelfCheckFailed
+from dbt.adapters.dynamic.incremental.merges import WEIGHT, Append, BagMerge, KeyMerge, Merge
+from dbt.adapters.dynamic.names import fold, quoted
+from dbt.adapters.dynamic.query.engine import Engine
+from dbt.adapters.dynamic.query.reasons import Explained, Reason
+from dbt.adapters.dynamic.refresh.decision import over_threshold
+from dbt.adapters.dynamic.refresh.model import Model
+from dbt.adapters.dynamic.refresh.outcome import Outcome
+from dbt.adapters.dynamic.refresh.stages import (
+    AffectedKeys,
+    ChangedRows,
+    CheckKeys,
+    CheckUniqueKey,
+    CountChanges,
+    CountKeys,
+    DeleteAll,
+    DeleteKeys,
+    DeleteRows,
+    Difference,
+    DropTemporary,
+    Insert,
+    InsertRows,
+    Recompute,
+    Stage,
+)
+
+
+class Merging:
+    """Writes the stages that bring a table to its new rows.
+
+    Args:
+        model: what dbt says.
+        columns: the table's columns, in order.
+        engine: DuckDB's binder.
+        outcome: what the stages did so far; their results come through it.
+    """
+
+    def __init__(
+        self, model: Model, columns: tuple[str, ...], engine: Engine, outcome: Outcome
+    ) -> None:
+        self._model = model
+        self._target = model.target
+        self._columns = columns
+        self._engine = engine
+        self._outcome = outcome
+        self._run = uuid.uuid4().hex
+        self._temporary: list[str] = []
+        self.gave_up: Explained | None = None
+
+    def stages(self, merge: Merge) -> Iterator[Stage]:
+        """The stages of a merge; with `gave_up` set the table is untouched and to be rebuilt."""
+        if isinstance(merge, Append):
+            yield Insert(self._target, self._columns, merge.rows)
+            self._outcome.inserted()
+        elif isinstance(merge, BagMerge):
+            yield from self._bag(merge)
+        else:
+            yield from self._keys(merge)
+        yield from self._clean_up()
+
+    def whole(self, query: str) -> Iterator[Stage]:
+        """Replace all rows of the table by a query's; its identity stays."""
+        if self._model.config.deduplicate:
+            yield from self._difference(query, None)
+            yield from self._clean_up()
+            return
+        yield DeleteAll(self._target)
+        self._outcome.deleted()
+        yield Insert(self._target, self._columns, query)
+        self._outcome.inserted()
+
+    def check_unique_key(self) -> Iterator[Stage]:
+        """Look for a value of the unique_key that stands twice in the whole table."""
+        keys = self._model.config.unique_key
+        if keys:
+            yield CheckUniqueKey(self._target, keys)
+            self._refuse_duplicate(keys)
+
+    # As a bag -----------------------------------------------------------------------------------
+
+    def _bag(self, merge: BagMerge) -> Iterator[Stage]:
+        changes = self._name("changes")
+        yield ChangedRows(changes, merge.delta)
+        yield CountChanges(self._target, changes)
+        removed, added, total = (int(value) for value in self._outcome.row())
+        self._outcome.affected_keys, self._outcome.total_keys = removed + added, total
+        self.gave_up = over_threshold(
+            removed + added, total, self._model.config, "rows"
+        ) or self._other_types(changes, merge.unique_key or self._columns)
+        if self.gave_up is not None:
+            return
+        yield from self._apply(changes, removed, merge.unique_key)
+        if merge.unique_key:
+            yield CheckUniqueKey(self._target, merge.unique_key, changes)
+            self._refuse_duplicate(merge.unique_key)
+
+    def _apply(self, changes: str, removed: int, keys: tuple[str, ...] = ()) -> Iterator[Stage]:
+        """Remove and add the rows of a table of changes."""
+        if removed:
+            yield DeleteRows(self._target, changes, self._columns, keys)
+            deleted = self._outcome.deleted()
+            if deleted != removed:
+                raise SelfCheckFailed(
+                    f"of {removed:,} rows to remove {deleted:,} were found in the table"
+                )
+        yield InsertRows(self._target, changes, self._columns)
+        self._outcome.inserted()
+
+    # By keys ------------------------------------------------------------------------------------
+
+    def _keys(self, merge: KeyMerge) -> Iterator[Stage]:
+        affected, config = self._name("affected"), self._model.config
+        yield AffectedKeys(affected, merge.affected)
+        yield CountKeys(self._target, affected, merge.keys, merge.unique)
+        found, total = (int(value) for value in self._outcome.row())
+        self._outcome.affected_keys, self._outcome.total_keys = found, total
+        self.gave_up = over_threshold(found, total, config) or self._other_types(
+            affected, merge.keys
+        )
+        if self.gave_up is not None:
+            return
+        query = merge.recomputed(affected)
+        if config.deduplicate:
+            yield from self._difference(query, affected, merge.keys)
+        else:
+            yield DeleteKeys(self._target, affected, merge.keys)
+            self._outcome.deleted()
+            yield Insert(self._target, self._columns, query)
+            self._outcome.inserted()
+        if not merge.unique:
+            return
+        yield CheckKeys(self._target, affected, merge.keys)
+        if self._outcome.row()[0]:
+            if set(merge.keys) == {fold(key) for key in config.unique_key}:
+                yield from self.check_unique_key()
+            raise SelfCheckFailed("a key stands in the table more than once after the merge")
+
+    def _difference(
+        self, query: str, affected: str | None, keys: tuple[str, ...] = ()
+    ) -> Iterator[Stage]:
+        """Write only the rows that differ (``deduplicate``)."""
+        rows, changes = self._name("rows"), self._name("changes")
+        yield Recompute(rows, query)
+        computed = self._outcome.changed_rows()
+        yield Difference(changes, rows, self._target, self._columns, affected, keys)
+        yield CountChanges(self._target, changes)
+        removed, added, _ = (int(value) for value in self._outcome.row())
+        self._outcome.rows_unchanged = computed - added
+        yield from self._apply(changes, removed)
+
+    # Small things -------------------------------------------------------------------------------
+
+    def _refuse_duplicate(self, keys: tuple[str, ...]) -> None:
+        row = self._outcome.first_row()
+        if row is None:
+            return
+        *values, count = row
+        which = ", ".join(f"{key} = {value}" for key, value in zip(keys, values, strict=True))
+        raise DynamicTableError(
+            f"Model '{self._model.name}': the unique_key is not unique: {count:,} rows with "
+            f"{which}. Correct the query or its sources, or declare a unique_key that tells the "
+            "rows apart. The table was left as it was."
+        )
+
+    def _other_types(self, table: str, columns: tuple[str, ...]) -> Explained | None:
+        """Values match exactly only in the type that the table stores them in."""
+        stored = {
+            fold(name): kind
+            for name, kind in self._engine.describe(f"SELECT * FROM {self._target}")
+        }
+        wanted = {fold(column) for column in columns}
+        for name, kind in self._engine.describe(f"SELECT * FROM {quoted(table)}"):
+            if fold(name) in wanted - {WEIGHT} and stored.get(fold(name)) != kind:
+                return Explained(
+                    Reason.KEY_TYPE_UNSUPPORTED,
+                    f"{name} is {kind} in the query and {stored.get(fold(name))} in the table",
+                )
+        return None
+
+    def _name(self, purpose: str) -> str:
+        name = f"dbt_dynamic_{purpose}_{self._run}"
+        self._temporary.append(name)
+        return name
+
+    def _clean_up(self) -> Iterator[Stage]:
+        for name in self._temporary:
+            yield DropTemporary(name)
+        self._temporary = []
