@@ -14,6 +14,7 @@ Two things set it apart from sqlglot's own ``duckdb`` dialect:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from sqlglot import exp
@@ -56,6 +57,17 @@ class PinnedDuckDBParser(DuckDBParser):
             self._retreat(index)
         return super()._parse_historical_data()
 
+    def _parse_ordered(
+        self, parse_method: Callable[[], exp.Expr | None] | None = None
+    ) -> exp.Ordered | None:
+        ordered = super()._parse_ordered(parse_method)
+        if ordered is not None:
+            # sqlglot forgets a NULLS LAST that says what is the default anyway.
+            words = [token.text.upper() for token in self._tokens[: self._index][-2:]]
+            if words in (["NULLS", "FIRST"], ["NULLS", "LAST"]):
+                ordered.set("nulls", words[1])
+        return ordered
+
     def _parse_interval(
         self, require_interval: bool = True, parse_function_unit: bool = True
     ) -> exp.Add | exp.Interval | None:
@@ -82,6 +94,11 @@ class PinnedDuckDBGenerator(DuckDBGenerator):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"normalize_functions": False, **options})
+
+    def ordered_sql(self, expression: exp.Ordered) -> str:
+        desc, nulls = expression.args.get("desc"), expression.args.get("nulls")
+        order = " DESC" if desc else " ASC" if desc is False else ""
+        return f"{self.sql(expression, 'this')}{order}{f' NULLS {nulls}' if nulls else ''}"
 
     def join_sql(self, expression: exp.Join, join_op: str | None = None) -> str:
         if isinstance(expression.this, exp.Unnest) and not any(

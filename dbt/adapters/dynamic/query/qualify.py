@@ -132,6 +132,12 @@ def qualify(
             fold(column.name): "UNKNOWN" for column in source.table.columns
         }
     copy = expression.copy()
+    for select in copy.find_all(exp.Select):
+        # FROM t JOIN u SELECT …: sqlglot hangs the joins on the table.
+        first = select.args["from_"].this if select.args.get("from_") else None
+        if first is not None and first.args.get("joins"):
+            select.set("joins", [*first.args["joins"], *(select.args.get("joins") or [])])
+            first.set("joins", None)
     for call in list(copy.find_all(exp.Anonymous)):
         if fold(call.name) in aggregates:
             # sqlglot must know them: in HAVING sum(b) > 3, b is the column, not an alias b.
