@@ -171,8 +171,8 @@ class Driver:
 
     def _refuses(self, state: _State) -> str:
         """What DuckLake itself cannot do of a case: store a view's text, for example."""
-        if state.place == "the setup":
-            return "DuckLake cannot run the setup"
+        if state.place == "the setup" or state.place.startswith("commit"):
+            return f"DuckLake cannot run {state.place}"
         try:
             found = answer(self.lake.connection, state.case.query)
         except duckdb.Error as error:

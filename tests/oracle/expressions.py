@@ -88,9 +88,11 @@ class Expressions(ABC):
     Attributes:
         used: the constructs of what was written, in order.
         blocks: how many more SELECTs may be written.
+        daring: whether to write what the compiler has no rule for, or takes for open.
     """
 
     blocks: int
+    daring: bool
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
@@ -197,7 +199,7 @@ class Expressions(ABC):
                 lambda: f"concat({of(text)}, {of(integer)})",
                 lambda: f"{of(integer)}::VARCHAR",
                 lambda: f"substr({of(text)}, 1, 1)",
-                lambda: f"{of(Kind.DATE)}::VARCHAR",
+                lambda: f"({of(Kind.DATE)})::VARCHAR",
                 lambda: f"if({of(Kind.BOOLEAN)}, {of(text)}, {of(text)})",
                 lambda: f"struct_extract({of(Kind.STRUCT)}, 'g')",
             ],
@@ -380,8 +382,6 @@ class Expressions(ABC):
                 (f"quantile_disc({x}, 0.5)", Kind.INTEGER),
                 (f"bit_xor({x}::BIGINT)", Kind.INTEGER),
                 (f"count_if({x} > 1)", Kind.INTEGER),
-                (f"max({x}, 2)", Kind.OTHER),
-                (f"histogram({x})", Kind.OTHER),
             ]
         if argument_kind is Kind.DECIMAL:
             calls += [(f"sum({x})", Kind.DECIMAL)] * 3 + [(f"avg({x})", Kind.DOUBLE)]
@@ -391,6 +391,8 @@ class Expressions(ABC):
             calls += [(f"min({x})", argument_kind), (f"max({x})", argument_kind)] * 2
             calls.append((f"list({x} ORDER BY {x})", Kind.OTHER))
             calls.append((f"list(DISTINCT {x} ORDER BY {x})", Kind.OTHER))
+        if self.daring and argument_kind in COMPARABLE:
+            calls += [(f"max({x}, 2)", Kind.OTHER), (f"histogram({x})", Kind.OTHER)]
             # Of rows that are equal in what is ordered by, any is as good as the other.
             least = self.pick([one.sql for one in references] or [x])
             calls.append((f"arg_max({x}, ({least}, {x}))", argument_kind))
@@ -414,7 +416,8 @@ class Expressions(ABC):
     def total_order(self, references: Sequence[Reference]) -> str:
         """An ORDER BY that leaves only identical rows in a tie."""
         first, *others = self.some(references, len(references), len(references))
-        direction = self.pick(["", " DESC", " NULLS FIRST", " DESC NULLS LAST"])
+        options = ["", " DESC", " NULLS FIRST", " DESC NULLS FIRST"]
+        direction = self.pick([*options, " DESC NULLS LAST"] if self.daring else options)
         return ", ".join([f"{first.sql}{direction}", *(one.sql for one in others)])
 
     def partition(self, references: Sequence[Reference], most: int = 2) -> list[str]:
@@ -454,7 +457,6 @@ class Expressions(ABC):
                 ("percent_rank()", peers, Kind.DOUBLE),
                 (f"max({one.sql})", over, one.kind),
                 (f"min({one.sql})", peers, one.kind),
-                (f"first_value({one.sql})", peers, one.kind),
                 (f"count({one.sql})", peers, Kind.INTEGER),
             ]
             if total:
@@ -462,9 +464,11 @@ class Expressions(ABC):
                 calls += [
                     (f"lag({one.sql})", ordered, one.kind),
                     (f"lead({one.sql}, 2)", ordered, one.kind),
-                    (f"last_value({one.sql})", rows, one.kind),
-                    (f"nth_value({one.sql}, 2)", ordered, one.kind),
+                    (f"first_value({one.sql})", ordered, one.kind),
                 ]
+                if self.daring:
+                    calls.append((f"last_value({one.sql})", rows, one.kind))
+                    calls.append((f"nth_value({one.sql}, 2)", ordered, one.kind))
             if one.kind is Kind.INTEGER:
                 calls += [
                     (f"sum({one.sql})", over, Kind.INTEGER),

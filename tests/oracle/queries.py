@@ -38,8 +38,9 @@ _JOINS = (
 _SET_OPERATIONS = (
     *("UNION ALL",) * 3,
     *("UNION",) * 2,
-    *("INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL", "UNION ALL BY NAME", "UNION BY NAME"),
+    *("INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"),
 )
+_BY_NAME = ("UNION ALL BY NAME", "UNION BY NAME")
 _SHAPES = (
     *("plain",) * 7,
     *("grouped",) * 7,
@@ -130,6 +131,7 @@ class Grammar(Expressions):
     Attributes:
         read: the tables that are read, as written.
         rejected: the blocks that did not bind.
+        in_view: whether a view is being written.
     """
 
     def __init__(self, draw: Draw, describe: Describe) -> None:
@@ -138,7 +140,8 @@ class Grammar(Expressions):
         self.read: list[str] = []
         self.rejected: list[str] = []
         self.blocks = MAX_BLOCKS
-        self._taken: set[str] = set()
+        self.daring = self.chance(12)
+        self.in_view = False
 
     # Whole queries ------------------------------------------------------------------------------
 
@@ -265,7 +268,8 @@ class Grammar(Expressions):
         below = env.below()
         sql = self.side(below, kinds, names)
         for _ in range(2 if self.chance(25) else 1):
-            operation = self.pick(_SET_OPERATIONS)
+            operations = (*_SET_OPERATIONS, *_BY_NAME) if self.daring else _SET_OPERATIONS
+            operation = self.pick(operations)
             by_name = operation.endswith("BY NAME")
             self.use("UNION BY NAME" if by_name else operation)
             if by_name:
@@ -422,7 +426,7 @@ class Grammar(Expressions):
             return
         if kind == "ASOF" and self.asof(clause, env):
             return
-        if kind == "parentheses" and relation is None:
+        if kind == "parentheses" and relation is None and self.daring:
             inner = self.from_clause(env, most=1, taken=taken)
             if " " in inner.sql and inner.comma == 0 and len(inner.relations) > 1:
                 self.use("parenthesised join")
@@ -595,12 +599,11 @@ class Grammar(Expressions):
         alias = self.new_name("r")
         if self.chance(20):
             self.use("LATERAL", "SELECT without FROM")
-            body = "SELECT {} "
+            body = ""
             references = here
             aggregated = False
         else:
             body, references = self.subquery_body(inside)
-            body = f"SELECT {{}} {body}"
             aggregated = self.chance(50)
         outputs: list[Output] = []
         for _ in range(number(self.draw, 1, 2)):
@@ -610,7 +613,7 @@ class Grammar(Expressions):
                 kind = self.pick([reference.kind for reference in references])
                 one = Reference(self.value(kind, references, 1), kind)
             outputs.append(Output(one.sql, one.kind, self.new_name("y")))
-        sql = body.format(", ".join(one.text for one in outputs)).strip()
+        sql = f"SELECT {', '.join(one.text for one in outputs)} {body}".strip()
         columns = tuple((one.alias, one.kind) for one in outputs)
         left = self.chance(40)
         self.use("LEFT JOIN LATERAL" if left else "LATERAL")
@@ -786,6 +789,9 @@ class Grammar(Expressions):
         """A star, with what DuckDB lets stand behind it."""
         relations = list(dict.fromkeys(relation for relation, _, _ in clause.columns))
         relation = self.pick(relations)
+        if self.in_view and len(relations) > 1 and identifier(relation) != relation:
+            # DuckDB 1.5.5 forgets the quotes of "x y".* where it writes a view's text.
+            return ", ".join(one.text for one in self.outputs(references, env, None))
         own = [(name, kind) for of, name, kind in clause.columns if of == relation]
         star = "*" if len(relations) == 1 else f"{identifier(relation)}.*"
         form = self.pick(["star", "EXCLUDE", "REPLACE", "COLUMNS", "more"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
 
+from tests.oracle import constructs
 from tests.oracle.cases import Case
 from tests.oracle.driver import Difference, Driver, Refresh
 from tests.oracle.plain import Invalid, Plain
@@ -90,6 +91,9 @@ class Statistics:
         if reasons:
             lines.append("why refreshes were full:")
             lines += [f"{count:8}  {name}" for name, count in self.reasons.most_common(reasons)]
+            lines.append("merges that changed the table, by construct, rarest first:")
+            rarest = sorted(constructs.ALL, key=lambda name: (self.merged[name], name))
+            lines.append("  " + ", ".join(f"{name} {self.merged[name]}" for name in rarest))
         return "\n".join(lines)
 
 

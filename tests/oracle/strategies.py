@@ -51,8 +51,9 @@ def _views(
     statements = []
     for place in range(pick(draw, (0, 0, 0, 1, 1, 2))):
         used, read = len(grammar.used), len(grammar.read)
-        grammar.blocks = 3
+        grammar.blocks, grammar.in_view = 3, True
         query = grammar.query(Environment(tuple(relations), depth=1))
+        grammar.in_view = False
         tables = frozenset(grammar.read[read:])
         constructs = {*grammar.used[used:], "view"}
         if "view" in grammar.used[used:]:
