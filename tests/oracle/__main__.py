@@ -1,7 +1,7 @@
 """The oracle from the command line: long runs, and one case again.
 
-    python -m tests.oracle run --cases 20000
-    python -m tests.oracle replay FILE
+python -m tests.oracle run --cases 20000
+python -m tests.oracle replay FILE
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def _run(arguments: argparse.Namespace) -> int:
     total = Statistics()
     started = time.monotonic()
     chunks = [
-        (min(_CHUNK, arguments.cases - done), arguments.seed + done // _CHUNK, not arguments.as_found)
+        (
+            min(_CHUNK, arguments.cases - done),
+            arguments.seed + done // _CHUNK,
+            not arguments.as_found,
+        )
         for done in range(0, arguments.cases, _CHUNK)
     ]
     # A DuckDB instance does not survive a fork.

@@ -228,7 +228,9 @@ class Grammar(Expressions):
         references = [Reference(identifier(name), kind) for name, kind in relation.columns]
         outputs = [
             Output(self.value(kind, references, 0), kind, name)
-            for kind, name in zip(kinds, names or [f"c{i}" for i in range(len(kinds))], strict=True)
+            for kind, name in zip(
+                kinds, names or [f"c{i}" for i in range(len(kinds))], strict=True
+            )
         ]
         return f"SELECT {', '.join(one.text for one in outputs)} FROM {relation.sql}"
 
@@ -251,9 +253,7 @@ class Grammar(Expressions):
             items.append(f"{identifier(name)} AS {how}({query.sql})")
             made = Relation(identifier(name), name, query.columns, constructs)
             visible = [one for one in inner.relations if fold(one.sql) != fold(made.sql)]
-            inner = replace(
-                inner, relations=(made, *visible), ctes=(*inner.ctes, items[-1])
-            )
+            inner = replace(inner, relations=(made, *visible), ctes=(*inner.ctes, items[-1]))
         return f"WITH {', '.join(items)} " + self.select(
             inner, kinds, names, first=inner.relations[0], twice=self.chance(25)
         )
@@ -502,7 +502,9 @@ class Grammar(Expressions):
 
     def using(self, clause: From, item: Item, common: Sequence[str]) -> None:
         names = self.some(common, 1, 2)
-        word = self.pick(["JOIN", "LEFT JOIN", "FULL JOIN", "RIGHT JOIN", "SEMI JOIN", "ANTI JOIN"])
+        word = self.pick(
+            ["JOIN", "LEFT JOIN", "FULL JOIN", "RIGHT JOIN", "SEMI JOIN", "ANTI JOIN"]
+        )
         self.use("USING", "INNER JOIN" if word == "JOIN" else word)
         columns = ", ".join(map(identifier, names))
         sql = f"{clause.sql} {word} {item.sql} USING ({columns})"
@@ -535,9 +537,7 @@ class Grammar(Expressions):
         keys = self.some(keys, 0, 1)
         rest = [one for one in relation.columns if one not in (place, *keys)]
         left = [one for one in clause.qualified() if one.kind is place[1]]
-        equals = [
-            (one, key) for one in clause.qualified() for key in keys if one.kind is key[1]
-        ]
+        equals = [(one, key) for one in clause.qualified() for key in keys if one.kind is key[1]]
         if not left or (keys and not equals):
             return False
         self.use(*relation.constructs)
@@ -586,9 +586,7 @@ class Grammar(Expressions):
             ]
         )
         before = len(clause.columns)
-        self.add(
-            clause, clause.sql + form, Item("", alias, ((column, Kind.INTEGER),))
-        )
+        self.add(clause, clause.sql + form, Item("", alias, ((column, Kind.INTEGER),)))
         if form.startswith(","):
             clause.comma = before
         return True
@@ -621,7 +619,9 @@ class Grammar(Expressions):
         form = (
             f" LEFT JOIN LATERAL ({sql}) AS {alias} ON true"
             if left
-            else self.pick([f", LATERAL ({sql}) AS {alias}", f" CROSS JOIN LATERAL ({sql}) AS {alias}"])
+            else self.pick(
+                [f", LATERAL ({sql}) AS {alias}", f" CROSS JOIN LATERAL ({sql}) AS {alias}"]
+            )
         )
         self.add(clause, clause.sql + form, Item("", alias, columns))
         if form.startswith(","):
@@ -672,7 +672,9 @@ class Grammar(Expressions):
             left = [_qualified(*one) for one in clause.columns[: clause.comma]]
             conditions.append(self.on(left, clause.qualified()))
         if self.chance(40):
-            conditions.append(self.marked("subquery in WHERE", self.condition, references, 2, inside))
+            conditions.append(
+                self.marked("subquery in WHERE", self.condition, references, 2, inside)
+            )
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         from_ = f"FROM {clause.sql}"
         shape = self.pick(_SHAPES)
@@ -744,9 +746,7 @@ class Grammar(Expressions):
             outputs.append(Output(sql, Kind.INTEGER, self.new_alias()))
         return outputs
 
-    def _value(
-        self, kind: Kind, references: Sequence[Reference], env: Environment | None
-    ) -> str:
+    def _value(self, kind: Kind, references: Sequence[Reference], env: Environment | None) -> str:
         sql = self.value(kind, references, 2, env)
         if "(SELECT" in sql:
             self.use("subquery in SELECT")
@@ -783,9 +783,7 @@ class Grammar(Expressions):
         outputs = self.outputs(references, env, wanted)
         return f"{word} {', '.join(one.text for one in outputs)}", ""
 
-    def star(
-        self, clause: From, references: Sequence[Reference], env: Environment
-    ) -> str:
+    def star(self, clause: From, references: Sequence[Reference], env: Environment) -> str:
         """A star, with what DuckDB lets stand behind it."""
         relations = list(dict.fromkeys(relation for relation, _, _ in clause.columns))
         relation = self.pick(relations)

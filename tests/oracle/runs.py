@@ -157,6 +157,11 @@ def _property(
 
 
 def _without_places(reason: str) -> str:
-    for pattern in (r" \(line.*?\)", r" \(in a view.*?\)", r"/[\w/\[\]]+: ", r"'[^']*'|\"[^\"]*\""):
+    for pattern in (
+        r" \(line.*?\)",
+        r" \(in a view.*?\)",
+        r"/[\w/\[\]]+: ",
+        r"'[^']*'|\"[^\"]*\"",
+    ):
         reason = re.sub(pattern, "", reason)
     return re.sub(r"\b[a-z]\d+\b", "…", reason)[:110]

@@ -131,14 +131,10 @@ def tables(draw: Draw) -> list[Table]:
     """Two to four tables; columns of one name have one type in all of them."""
     kinds = {name: pick(draw, _KINDS) for name in _COLUMNS}
     kinds["k"] = Kind.INTEGER
-    names = draw(
-        st.lists(st.sampled_from(_TABLES), min_size=2, max_size=MAX_TABLES, unique=True)
-    )
+    names = draw(st.lists(st.sampled_from(_TABLES), min_size=2, max_size=MAX_TABLES, unique=True))
     made = []
     for schema, name in names:
-        columns = draw(
-            st.lists(st.sampled_from(_COLUMNS), min_size=2, max_size=5, unique=True)
-        )
+        columns = draw(st.lists(st.sampled_from(_COLUMNS), min_size=2, max_size=5, unique=True))
         made.append(Table(schema, name, {column: kinds[column] for column in columns}))
     return made
 

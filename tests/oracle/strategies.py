@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from dbt.adapters.dynamic.names import fold
 from tests.oracle import histories, schemas
 from tests.oracle.cases import Case
-from tests.oracle.expressions import Relation
+from tests.oracle.expressions import Environment, Relation
 from tests.oracle.plain import Plain
-from tests.oracle.queries import Environment, Grammar
-from tests.oracle.schemas import Draw, Kind, Table, chance, identifier, number, pick
+from tests.oracle.queries import Grammar
+from tests.oracle.schemas import Draw, Table, chance, identifier, pick
 
 _DEPTHS = (1, 0, 1, 2, 2, 2, 3, 3, 4)
 
@@ -44,9 +43,7 @@ def _relation(table: Table) -> Relation:
     )
 
 
-def _views(
-    draw: Draw, grammar: Grammar, relations: list[Relation], plain: Plain
-) -> list[str]:
+def _views(draw: Draw, grammar: Grammar, relations: list[Relation], plain: Plain) -> list[str]:
     """Create up to two views, the second sometimes over the first; they come first then."""
     statements = []
     for place in range(pick(draw, (0, 0, 0, 1, 1, 2))):

@@ -80,7 +80,8 @@ class Compiled:
         """How to bring the table to the new versions.
 
         Args:
-            changes: what happened to each source; one at least has changed rows.
+            changes: what happened to each source; one at least has changed rows. They say which
+                versions are read, whatever the query was compiled for.
 
         Raises:
             NotIncremental: this change has no rule, though another may have one.
@@ -92,7 +93,9 @@ class Compiled:
         keyed_by = _keys_of(self.top, statement.changed)
         if keyed_by is not None:
             affected = keyed.affected(keyed_by.node, keyed_by.names, statement)
-            return self._key_merge(keyed_by.names, statement.write(affected), keyed_by.unique)
+            return self._key_merge(
+                keyed_by.names, statement.write(affected), keyed_by.unique, changes
+            )
         if rows_open(self.top):
             raise _open_rows()
         delta = statement.delta(self.top)
@@ -104,11 +107,17 @@ class Compiled:
             return BagMerge(statement.write(net), self.unique_key)
         keys = self.unique_key or matchable
         affected = f"SELECT DISTINCT {listed(keys)}\nFROM {delta}"
-        return self._key_merge(keys, statement.write(affected), bool(self.unique_key))
+        return self._key_merge(keys, statement.write(affected), bool(self.unique_key), changes)
 
-    def _key_merge(self, keys: tuple[str, ...], affected: str, unique: bool) -> KeyMerge:
+    def _key_merge(
+        self,
+        keys: tuple[str, ...],
+        affected: str,
+        unique: bool,
+        changes: Mapping[SourceKey, SourceChange],
+    ) -> KeyMerge:
         def recomputed(table: str) -> str:
-            statement = Statement(self.columns)
+            statement = Statement(self.columns, changes)
             restriction = Restriction(quoted(table), tuple((key, key) for key in keys))
             relation = statement.relation(self.top, Version.NEW, restriction)
             return statement.write(f"SELECT {listed(self.top.columns)}\nFROM {relation}")
@@ -132,11 +141,11 @@ class Compiled:
         keyed_by = _keys_of(self.top, lambda _: False)
         keys = keyed_by.names if keyed_by is not None else self.unique_key
         for key in keys:
-            if stored_inexactly(self.types[key]):
+            loss = stored_inexactly(self.types[key])
+            if loss:
                 raise NotIncremental(
                     Reason.KEY_TYPE_UNSUPPORTED,
-                    f"a lake does not store the key {key} exactly, of type {self.types[key]};"
-                    " cast it",
+                    f"a lake stores the key {key}, of type {self.types[key]}, {loss}",
                 )
         if keyed_by is not None:
             return
@@ -197,7 +206,7 @@ def _compile(
     wanted = engine.describe(query.at())
     qualified = qualify(parsed, query.sources.values(), aggregates)
 
-    def build(settle: bool) -> Compiled:
+    def build(settle: bool) -> tuple[Compiled, bool]:
         builder = Builder(query.sources, aggregates, engine.describe, settle, names_in(qualified))
         top = builder.query(qualified, {})
         names = tuple(fold(name) for name, _ in wanted)
@@ -210,16 +219,18 @@ def _compile(
         types = dict(zip(names, (kind for _, kind in wanted), strict=True))
         compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settle)
         compiled.check()
-        return compiled
+        return compiled, builder.correlated
 
     try:
-        compiled = build(settle=False)
+        compiled, correlated = build(settle=False)
     except NotIncremental as refusal:
         if refusal.reason.code is not Reason.NONDETERMINISTIC:
             raise
-        compiled = build(settle=True)
+        compiled, correlated = build(settle=True)
     try:
         found = engine.describe(compiled.text)
+        if correlated:  # DuckDB cannot plan all of them with CTEs inside
+            engine.plan(compiled.text)
     except Exception as error:  # whatever DuckDB's binder says about it
         raise NotIncremental(
             Reason.UNPARSED_SQL,

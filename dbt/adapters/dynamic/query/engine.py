@@ -65,6 +65,10 @@ class Engine:
         """Names and types of a query's columns; `sql` may hold pins."""
         return [(row[0], row[1]) for row in self._rows(f"DESCRIBE {lower(sql)}")]
 
+    def plan(self, sql: str) -> None:
+        """Let DuckDB plan a query, which refuses more than its binder does."""
+        self._rows(f"EXPLAIN {lower(sql)}")
+
     def functions(self) -> dict[str, list[FunctionFact]]:
         """DuckDB's function catalog, by lower-case name. It takes some 20 ms to read."""
         catalog: dict[str, list[FunctionFact]] = {}

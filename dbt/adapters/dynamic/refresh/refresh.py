@@ -16,7 +16,7 @@ from typing import Any
 from dbt.adapters.dynamic.config import RefreshMode
 from dbt.adapters.dynamic.errors import SelfCheckFailed
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
-from dbt.adapters.dynamic.lake.types import stored_inexactly
+from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
 from dbt.adapters.dynamic.query.sources import untracked_names
@@ -214,10 +214,10 @@ class Refresh:
 
     def _warn_of_inexact_columns(self) -> None:
         for name, kind in self.plan.columns:
-            if stored_inexactly(kind):
+            if stored_with_loss(kind):
                 logger.warning(
                     f"{self.model.dynamic_table}: column {name} is {kind}, which a DuckLake keeps "
-                    f"in Parquet with less precision ({stored_inexactly(kind)})"
+                    f"in Parquet with less precision ({stored_with_loss(kind)})"
                 )
 
     def _bookkeeping(self) -> Iterator[Stage]:

@@ -88,6 +88,7 @@ class Builder:
 
     Attributes:
         columns: the columns that the query reads of each source, lower case.
+        correlated: a query within an expression looks outside.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Builder:
     ) -> None:
         self.settle = settle
         self.columns: dict[SourceKey, set[str]] = {}
+        self.correlated = False
         self._sources = sources
         self._aggregates = aggregates
         self._describe = describe

@@ -58,6 +58,7 @@ def build(builder: Builder, query: exp.Expr, pending: Pending, ctes: Ctes) -> No
     if not any(True for _ in free_columns(query)):
         _alone(builder, query, inner, pending, ctes, label)
         return
+    builder.correlated = True
     ctes = builder.with_ctes(inner, ctes) if inner.args.get("with_") else ctes
     for select in query.find_all(exp.Query):
         builder.refuse_clauses(select)
