@@ -176,8 +176,8 @@ class Driver:
 
     def _refuses(self, state: _State) -> str:
         """What DuckLake itself cannot do of a case: store a view's text, for example."""
-        if state.place == "the setup":
-            return "DuckLake cannot run the setup"
+        if state.place == "the setup" or state.place.startswith("commit"):
+            return f"DuckLake cannot run {state.place}"
         try:
             found = answer(self.lake.connection, state.case.query)
         except duckdb.Error as error:
@@ -251,8 +251,9 @@ class Driver:
         expected: Answer,
     ) -> None:
         """Build the table as a whole."""
-        settled = isinstance(compiled, Compiled) and compiled.settled
-        text = compiled.text if settled else query.at()
+        text = query.at()
+        if isinstance(compiled, Compiled) and compiled.settled:
+            text = compiled.text
         state.note("built from", text)
         self._execute(f"CREATE OR REPLACE TEMP TABLE target AS FROM ({lower(text)})")
         self._pin(state, query)

@@ -131,6 +131,7 @@ class Grammar(Expressions):
     Attributes:
         read: the tables that are read, as written.
         rejected: the blocks that did not bind.
+        in_view: whether a view is being written.
     """
 
     def __init__(self, draw: Draw, describe: Describe) -> None:
@@ -140,6 +141,7 @@ class Grammar(Expressions):
         self.rejected: list[str] = []
         self.blocks = MAX_BLOCKS
         self.daring = self.chance(12)
+        self.in_view = False
 
     # Whole queries ------------------------------------------------------------------------------
 
@@ -785,6 +787,9 @@ class Grammar(Expressions):
         """A star, with what DuckDB lets stand behind it."""
         relations = list(dict.fromkeys(relation for relation, _, _ in clause.columns))
         relation = self.pick(relations)
+        if self.in_view and len(relations) > 1 and identifier(relation) != relation:
+            # DuckDB 1.5.5 forgets the quotes of "x y".* where it writes a view's text.
+            return ", ".join(one.text for one in self.outputs(references, env, None))
         own = [(name, kind) for of, name, kind in clause.columns if of == relation]
         star = "*" if len(relations) == 1 else f"{identifier(relation)}.*"
         form = self.pick(["star", "EXCLUDE", "REPLACE", "COLUMNS", "more"])

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from tests.oracle import histories, schemas
 from tests.oracle.cases import Case
-from tests.oracle.expressions import Relation
+from tests.oracle.expressions import Environment, Relation
 from tests.oracle.plain import Plain
-from tests.oracle.queries import Environment, Grammar
+from tests.oracle.queries import Grammar
 from tests.oracle.schemas import Draw, Table, chance, identifier, pick
 
 _DEPTHS = (1, 0, 1, 2, 2, 2, 3, 3, 4)
@@ -48,8 +48,9 @@ def _views(draw: Draw, grammar: Grammar, relations: list[Relation], plain: Plain
     statements = []
     for place in range(pick(draw, (0, 0, 0, 1, 1, 2))):
         used, read = len(grammar.used), len(grammar.read)
-        grammar.blocks = 3
+        grammar.blocks, grammar.in_view = 3, True
         query = grammar.query(Environment(tuple(relations), depth=1))
+        grammar.in_view = False
         tables = frozenset(grammar.read[read:])
         constructs = {*grammar.used[used:], "view"}
         if "view" in grammar.used[used:]:
