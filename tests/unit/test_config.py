@@ -150,7 +150,9 @@ def test_refused_keys(key: str) -> None:
     )
 
 
-ALL = "cardinality_threshold, deduplicate, refresh_mode, retries, retry_wait, target_lag"
+ALL = (
+    "cardinality_threshold, deduplicate, refresh_mode, retries, retry_wait, target_lag, unique_key"
+)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from dbt.adapters.dynamic.config import DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.incremental.compile import Compiled
+from dbt.adapters.dynamic.incremental.merges import KeyMerge
 from dbt.adapters.dynamic.lake.catalog import TableVersion
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
@@ -64,7 +65,7 @@ def test_a_changed_source_is_merged(kind: ChangeKind, compiled: Compiled) -> Non
         Reason.SOURCE_CHANGED,
     )
     assert decision.reason.text == "changed: lake.main.orders"
-    assert decision.compiled is compiled
+    assert isinstance(decision.merge, KeyMerge)
 
 
 def test_nothing_changed(compiled: Compiled) -> None:
@@ -239,3 +240,21 @@ def test_over_threshold_says_by_how_much(affected: int, total: int, text: str) -
     assert over_threshold(affected, total, DynamicTableConfig()) == Explained(
         Reason.OVER_THRESHOLD, text
     )
+
+
+def test_over_threshold_counts_rows_of_a_bag() -> None:
+    found = over_threshold(4, 10, DynamicTableConfig(), "rows")
+    assert found is not None
+    assert found.text == "4 of 10 rows affected (40.0%), more than cardinality_threshold 0.3"
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy"),
+    [(ChangeKind.INSERTS, Strategy.APPEND), (ChangeKind.CHANGES, Strategy.BAG_MERGE)],
+)
+def test_the_strategy_of_a_result_without_keys(
+    kind: ChangeKind, strategy: Strategy, lab: Lab
+) -> None:
+    compiled = lab.compile(lab.shown("SELECT customer, product FROM orders"))
+    decision = decide(_facts(compiled, changes={ORDERS: _change(kind)}))
+    assert decision.strategy is strategy
