@@ -23,6 +23,7 @@ types: $(VENV)/installed
 # The pages of docs/ that the tests write.
 docs: $(VENV)/installed
 	$(BIN)/python -m tests.tpch.report
+	$(BIN)/python -m tests.unit.support
 
 # How long planning takes, and how the statements grow.
 bench-planning: $(VENV)/installed
