@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs bench-planning clean
+.PHONY: demo test lint types docs oracle mutations bench-planning clean
 
 demo: $(VENV)/installed $(VENV)/flights
 	$(BIN)/python integration_tests/replay.py
@@ -24,6 +24,15 @@ types: $(VENV)/installed
 docs: $(VENV)/installed
 	$(BIN)/python -m tests.tpch.report
 	$(BIN)/python -m tests.unit.support
+
+# Random queries over random histories, as many as you like.
+N ?= 20000
+oracle: $(VENV)/installed
+	$(BIN)/python -m tests.oracle run --cases $(N)
+
+# Breaks the rules on purpose, and lets the oracle find each break.
+mutations: $(VENV)/installed
+	$(BIN)/python -m tests.oracle.mutations
 
 # How long planning takes, and how the statements grow.
 bench-planning: $(VENV)/installed

@@ -80,7 +80,8 @@ class Compiled:
         """How to bring the table to the new versions.
 
         Args:
-            changes: what happened to each source; one at least has changed rows.
+            changes: what happened to each source; one at least has changed rows. They say which
+                versions are read, whatever the query was compiled for.
 
         Raises:
             NotIncremental: this change has no rule, though another may have one.
@@ -92,7 +93,9 @@ class Compiled:
         keyed_by = _keys_of(self.top, statement.changed)
         if keyed_by is not None:
             affected = keyed.affected(keyed_by.node, keyed_by.names, statement)
-            return self._key_merge(keyed_by.names, statement.write(affected), keyed_by.unique)
+            return self._key_merge(
+                keyed_by.names, statement.write(affected), keyed_by.unique, changes
+            )
         if rows_open(self.top):
             raise _open_rows()
         delta = statement.delta(self.top)
@@ -104,11 +107,17 @@ class Compiled:
             return BagMerge(statement.write(net), self.unique_key)
         keys = self.unique_key or matchable
         affected = f"SELECT DISTINCT {listed(keys)}\nFROM {delta}"
-        return self._key_merge(keys, statement.write(affected), bool(self.unique_key))
+        return self._key_merge(keys, statement.write(affected), bool(self.unique_key), changes)
 
-    def _key_merge(self, keys: tuple[str, ...], affected: str, unique: bool) -> KeyMerge:
+    def _key_merge(
+        self,
+        keys: tuple[str, ...],
+        affected: str,
+        unique: bool,
+        changes: Mapping[SourceKey, SourceChange],
+    ) -> KeyMerge:
         def recomputed(table: str) -> str:
-            statement = Statement(self.columns)
+            statement = Statement(self.columns, changes)
             restriction = Restriction(quoted(table), tuple((key, key) for key in keys))
             relation = statement.relation(self.top, Version.NEW, restriction)
             return statement.write(f"SELECT {listed(self.top.columns)}\nFROM {relation}")

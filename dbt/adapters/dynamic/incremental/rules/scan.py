@@ -27,8 +27,9 @@ def pinned(scan: Scan, version: Version, relations: Relations) -> str:
     """The table pinned at a version."""
     source = scan.source
     snapshot = source.snapshot
-    if version is Version.OLD:
-        snapshot = relations.changes[source.key].old
+    change = relations.changes.get(source.key)
+    if change is not None:
+        snapshot = change.new if version is Version.NEW else change.old
     name = quoted(source.database, source.table.schema, source.table.name)
     return f"{name} {SYSTEM_TIME} SNAPSHOT {snapshot}"
 
