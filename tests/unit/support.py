@@ -30,9 +30,9 @@ NAMES = ("support", "variants", "not_incremental")
 _HEAD = """# What is refreshed incrementally
 
 Every line is a test: the query is compiled, what becomes of it is compared with this page, and if
-it is incremental its table is brought in steps over a history of {commits} commits (inserts, updates,
-moved keys, deletes, compaction) and compared with the query after each step. This page is written
-from those tests (`make docs`).
+it is incremental its table is brought in steps over a history of {commits} commits (inserts,
+updates, moved keys, deletes, compaction) and compared with the query after each step. This page is
+written from those tests (`make docs`).
 
 | refresh | what it does |
 |---|---|
