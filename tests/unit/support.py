@@ -75,7 +75,13 @@ def verdict(lab: Lab, pair: Pair) -> str:
             config=DynamicTableConfig(),
             rebuild=None,
             unstable=unstable(
-                query.functions | query.table_functions, query.session_names, lab.functions
+                {
+                    name: query.arguments.get(name, 0)
+                    for name in query.functions | query.table_functions
+                },
+                query.session_names,
+                lab.functions,
+                query.places,
             ),
             untracked=untracked_names(query),
             unpinned=None,

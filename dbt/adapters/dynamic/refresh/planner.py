@@ -262,7 +262,7 @@ class Planner:
             return None
         calls = query.functions | query.table_functions
         return unstable(
-            {name: query.arguments[name] for name in calls},
+            {name: query.arguments.get(name, 0) for name in calls},
             query.session_names,
             functions,
             query.places,
