@@ -23,6 +23,7 @@ types: $(VENV)/installed
 # The pages of docs/ that the tests write.
 docs: $(VENV)/installed
 	$(BIN)/python -m tests.tpch.report
+	$(BIN)/python -m tests.unit.support
 
 # Random queries over random histories, as many as you like.
 N ?= 20000

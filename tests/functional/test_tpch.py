@@ -48,3 +48,5 @@ def test_all_queries_of_tpch(project: LakeProject, tmp_path: Path) -> None:
             )
             assert found in expected | {("NO_DATA", "NO_CHANGES")}, (number, found, one["reason"])
         assert sum(one["refresh_action"] == "INCREMENTAL" for one in done.values()) >= 5
+    quiet = project.run()
+    assert {one["refresh_action"] for one in quiet.values()} == {"NO_DATA"}

@@ -34,10 +34,14 @@ TABLES = (
     "region",
     "supplier",
 )
-_NEW_ORDERS = "o_orderkey + 10000000 AS o_orderkey, * EXCLUDE (o_orderkey)"
+# By customers without orders, for query 22: keys that 3 divides have none.
+_NEW_ORDERS = (
+    "o_orderkey + 10000000 AS o_orderkey, o_custkey + 3 - o_custkey % 3 AS o_custkey, "
+    "* EXCLUDE (o_orderkey, o_custkey)"
+)
 _NEW_LINES = "l_orderkey + 10000000 AS l_orderkey, * EXCLUDE (l_orderkey)"
 
-# One transaction each.
+# One transaction each; together they change the result of every query.
 CHANGES: dict[str, list[str]] = {
     "RF1: new orders": [
         f"INSERT INTO orders SELECT {_NEW_ORDERS} FROM orders WHERE o_orderkey % 100 = 1",
@@ -48,19 +52,25 @@ CHANGES: dict[str, list[str]] = {
         "DELETE FROM orders WHERE o_orderkey % 100 = 33",
     ],
     "line items updated": [
-        "UPDATE lineitem SET l_quantity = l_quantity + 1, l_discount = 0.06"
-        " WHERE l_orderkey % 200 = 5"
+        "UPDATE lineitem SET l_quantity = 50, l_discount = 0.06 WHERE l_orderkey % 200 = 5"
     ],
     "customers moved": [
         "UPDATE customer SET c_nationkey = (c_nationkey + 1) % 25, c_mktsegment = 'BUILDING'"
         " WHERE c_custkey % 50 = 4"
     ],
-    "suppliers moved": [
-        "UPDATE supplier SET s_nationkey = (s_nationkey + 1) % 25 WHERE s_suppkey % 10 = 1"
+    "suppliers moved": [  # to Brazil, Canada, Germany, Saudi Arabia and France
+        "UPDATE supplier SET s_nationkey = [2, 3, 7, 20, 6][1 + s_suppkey // 10 % 5]"
+        " WHERE s_suppkey % 10 = 1"
     ],
     "parts and their costs": [
         "UPDATE partsupp SET ps_supplycost = ps_supplycost + 1 WHERE ps_partkey % 50 = 1",
-        "UPDATE part SET p_size = 15, p_type = 'ECONOMY ANODIZED STEEL' WHERE p_partkey % 50 = 7",
+        "UPDATE part SET p_type = 'ECONOMY ANODIZED STEEL', p_name = 'forest green'"
+        " WHERE p_partkey % 200 = 7",
+        "UPDATE part SET p_size = 15, p_type = 'SMALL PLATED BRASS' WHERE p_partkey % 200 = 57",
+        "UPDATE part SET p_brand = 'Brand#23', p_container = 'MED BOX'"
+        " WHERE p_partkey % 200 = 107",
+        "UPDATE part SET p_brand = 'Brand#12', p_container = 'SM BOX', p_size = 3"
+        " WHERE p_partkey % 50 = 32",
     ],
     "a nation renamed": ["UPDATE nation SET n_name = 'GALLIA' WHERE n_name = 'FRANCE'"],
 }

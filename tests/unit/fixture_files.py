@@ -1,7 +1,11 @@
-"""Fixture pairs in ``tests/fixtures/*.sql``: ``# title: …``, options, ``input; expected;``."""
+"""Fixture pairs in ``tests/fixtures/*.sql``: ``# title: …``, options, ``input; expected;``.
+
+A line ``# section: …`` between fixtures is a heading for those behind it.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +21,14 @@ class Pair:
         input: the SQL to start from.
         expected: what must become of it.
         options: the ``# key: value`` lines behind the title.
+        section: the heading that it stands under; "" if there is none.
     """
 
     title: str
     input: str
     expected: str
     options: dict[str, str] = field(default_factory=dict)
+    section: str = ""
 
     @property
     def changes(self) -> dict[str, str]:
@@ -41,10 +47,19 @@ def load(name: str) -> list[Pair]:
     Raises:
         ValueError: a fixture is not a title, options and two statements; or a title stands twice.
     """
-    head, *blocks = (FOLDER / f"{name}.sql").read_text().split("# title: ")
+    head, *blocks = re.split(
+        r"^# (?=title: |section: )", (FOLDER / f"{name}.sql").read_text(), flags=re.MULTILINE
+    )
     if head.strip():
         raise ValueError(f"{name}.sql begins without a title")
-    pairs = [_pair(name, block) for block in blocks]
+    pairs: list[Pair] = []
+    section = ""
+    for block in blocks:
+        kind, text = block.split(": ", 1)
+        if kind == "section":
+            section = text.strip()
+        else:
+            pairs.append(_pair(name, text, section))
     if len({pair.title for pair in pairs}) != len(pairs):
         raise ValueError(f"{name}.sql has a title twice")
     return pairs
@@ -52,10 +67,17 @@ def load(name: str) -> list[Pair]:
 
 def save(name: str, pairs: list[Pair]) -> None:
     """Write a fixture file."""
-    (FOLDER / f"{name}.sql").write_text("\n".join(str(pair) for pair in pairs))
+    texts: list[str] = []
+    section = ""
+    for pair in pairs:
+        if pair.section != section:
+            section = pair.section
+            texts.append(f"# section: {section}\n")
+        texts.append(str(pair))
+    (FOLDER / f"{name}.sql").write_text("\n".join(texts))
 
 
-def _pair(name: str, block: str) -> Pair:
+def _pair(name: str, block: str, section: str) -> Pair:
     title, *lines = block.strip().split("\n")
     options: dict[str, str] = {}
     while lines and lines[0].startswith("# "):
@@ -64,4 +86,4 @@ def _pair(name: str, block: str) -> Pair:
     parts = ("\n".join(lines) + "\n").split(";\n")
     if len(parts) != 3 or parts[2].strip():
         raise ValueError(f"{name}.sql: {title!r} is not one pair 'input; expected;'")
-    return Pair(title, parts[0], parts[1], options)
+    return Pair(title, parts[0], parts[1], options, section)
