@@ -278,3 +278,19 @@ def test_a_reason_in_a_view_says_so(lab: Lab) -> None:
 def test_the_place_of_what_has_none() -> None:
     assert place(exp.Null()) == ""
     assert place(sqlglot.parse_one("SELECT\n  a", dialect=PinnedDuckDB)) == " (line 2, column 3)"
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["product.upper()", "o.product.upper()", "(product || 'x').upper()", "abs(quantity).ln()"],
+)
+def test_a_column_before_a_calls_dot_is_not_overlooked(call: str, lab: Lab) -> None:
+    """sqlglot takes it for a part of the function's name: a change of it would not be seen."""
+    with pytest.raises(NotIncremental, match=r"a call behind a dot \(") as refused:
+        lab.compile(lab.inline(f"SELECT customer, {call} AS u FROM orders AS o"))
+    assert refused.value.reason.code is Reason.UNPARSED_SQL
+
+
+def test_a_function_may_be_called_by_its_schema(lab: Lab) -> None:
+    compiled = lab.compile(lab.inline("SELECT customer, main.upper(product) AS u FROM orders"))
+    assert compiled.columns[("lake", "main", "orders")] == {"customer", "product"}

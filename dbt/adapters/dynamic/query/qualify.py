@@ -122,7 +122,7 @@ def qualify(
         identifiers in lower case and quoted.
 
     Raises:
-        NotIncremental: UNPARSED_SQL; sqlglot cannot resolve a name.
+        NotIncremental: UNPARSED_SQL; sqlglot cannot resolve a name, or overlooks one.
     """
     schema: dict[str, Any] = {}
     for source in sources:
@@ -131,6 +131,10 @@ def qualify(
         schema.setdefault(database, {}).setdefault(schema_name, {})[table] = {
             fold(column.name): "UNKNOWN" for column in source.table.columns
         }
+    for dot in expression.find_all(exp.Dot):
+        if isinstance(dot.expression, exp.Func | exp.Window) and not _names_main(dot.this):
+            what = "a call behind a dot (write what stands before it as its first argument)"
+            raise unsupported(what, dot, Reason.UNPARSED_SQL)
     copy = expression.copy()
     for select in copy.find_all(exp.Select):
         # FROM t JOIN u SELECT …: sqlglot hangs the joins on the table.
@@ -162,6 +166,16 @@ def qualify(
             Reason.UNPARSED_SQL, f"sqlglot cannot resolve this SQL: {_first_line(error)}"
         ) from error
     return qualified
+
+
+def _names_main(left: exp.Expr) -> bool:
+    """Whether what stands before a call is the schema main: main.f(x), lake.main.f(x).
+
+    In a.upper() it is the first argument, and sqlglot does not see that `a` is a column.
+    """
+    if isinstance(left, exp.Dot):
+        return isinstance(left.this, exp.Identifier) and _names_main(left.expression)
+    return isinstance(left, exp.Identifier) and fold(left.name) == "main"
 
 
 def _too_deep() -> NotIncremental:
