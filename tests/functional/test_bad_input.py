@@ -51,6 +51,19 @@ def test_configuration(project: LakeProject, key: str, value: Any, expected: str
     assert expected in message
 
 
+def test_view_that_duckdb_cannot_read_itself(project: LakeProject) -> None:
+    """DuckDB forgets the quotes of a reserved alias when it keeps a view's text."""
+    project.source("events", EVENTS)
+    project.sql('CREATE VIEW raw.broken AS SELECT "order".* FROM raw.events AS "order"')
+    project.sql("CREATE VIEW raw.above AS SELECT * FROM raw.broken")
+    project.model("by_key", "SELECT k, count(*) AS n FROM lake.raw.above GROUP BY k")
+    message = error(project)
+    assert (
+        "Model 'by_key' reads the view lake.raw.broken, whose text, as the lake keeps" in message
+    )
+    assert "DuckDB itself cannot read this view; create it again" in message
+
+
 def test_snowflake_keys_are_accepted_and_said_to_do_nothing(project: LakeProject) -> None:
     project.source("events", EVENTS)
     project.model("by_key", BY_KEY, snowflake_warehouse="WH", target_lag="1 hour", transient=True)

@@ -176,6 +176,46 @@ def test_unique_key_that_is_not_unique(project: LakeProject) -> None:
     assert project.run()["merged"]["refresh_action"] == "INCREMENTAL"
 
 
+def test_query_whose_normal_form_duckdb_cannot_plan(project: LakeProject) -> None:
+    """An error of the planner, unlike the binder's, ends a transaction: it is asked aside."""
+    project.source("orders", ORDERS)
+    project.source("customers", CUSTOMERS)
+    project.model(
+        "correlated",
+        "SELECT id FROM {{ source('raw', 'orders') }} AS o WHERE customer IN (SELECT c.customer "
+        "FROM {{ source('raw', 'customers') }} AS c RIGHT JOIN (SELECT a.customer AS k FROM "
+        "{{ source('raw', 'customers') }} AS a FULL JOIN {{ source('raw', 'orders') }} AS b(p) "
+        "ON a.customer = b.p) AS d ON c.customer = d.k WHERE c.customer = o.customer)",
+    )
+    project.run()
+    project.sql("INSERT INTO raw.orders VALUES (5000, 3, 1)")
+    done = project.run()["correlated"]
+    assert (done["refresh_action"], done["reason_code"]) == ("FULL", "UNPARSED_SQL")
+    assert "Unsupported join type for flattening correlated subquery" in done["reason"]
+
+
+def test_unique_key_that_is_declared_later(project: LakeProject) -> None:
+    """A merge looks only at the rows that it adds, so the rows before are checked once."""
+    project.source("orders", ORDERS)
+    project.source("customers", CUSTOMERS)
+    project.model("named", NAMED)
+    project.sql("INSERT INTO raw.orders VALUES (7, 3, 1476)")
+    project.run()
+    (before,) = project.sql(
+        "SELECT table_uuid FROM ducklake_table_info('lake') WHERE table_name = 'named'"
+    )
+    project.model("named", NAMED, unique_key="id")
+    message = error(project.run(ok=False)["named"])
+    assert "the unique_key is not unique: 2 rows with id = 7" in message
+    project.sql("DELETE FROM raw.orders WHERE id = 7")
+    assert project.run()["named"]["reason_code"] == "CONFIGURATION_CHANGED"
+    assert project.run()["named"]["refresh_action"] == "NO_DATA"
+    (after,) = project.sql(
+        "SELECT table_uuid FROM ducklake_table_info('lake') WHERE table_name = 'named'"
+    )
+    assert before == after  # it was filled again, not made anew
+
+
 def test_unique_key_that_the_query_does_not_have(project: LakeProject) -> None:
     project.source("orders", ORDERS)
     project.model("named", "SELECT id, amount FROM {{ source('raw', 'orders') }}", unique_key="k")

@@ -7,6 +7,7 @@ no data) and leave wrong rows, which the oracle finds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -215,6 +216,72 @@ def test_rewritten_and_merged_files(built: LakeProject) -> None:
     built.sql("INSERT INTO raw.events VALUES (1000, 3, 3)")
     built.check = check  # type: ignore[method-assign]
     assert outcome(built) == ("REINITIALIZE", "SNAPSHOT_EXPIRED")
+
+
+REWRITE = (
+    "CALL ducklake_rewrite_data_files('lake', 'events', schema => 'raw', delete_threshold => 0)"
+)
+FLUSH = "CALL ducklake_flush_inlined_data('lake', schema_name => 'raw', table_name => 'events')"
+
+
+def test_statistics_after_a_rewrite_are_not_believed(project: LakeProject) -> None:
+    """Beyond §6.13: DuckLake keeps one range of values a column, of what the rewrite left.
+
+    DuckDB's optimizer believes it of old versions and of the change feed: filters find nothing.
+    """
+    project.source("events", EVENTS)
+    project.source("names", "SELECT i AS k, 'n' || i AS name FROM range(50) r(i)")
+    for name, config in {"auto": {}, "patient": {"cardinality_threshold": 1.0}}.items():
+        project.model(
+            name,
+            "SELECT e.id, n.name FROM {{ source('raw', 'names') }} AS n "
+            "LEFT JOIN {{ source('raw', 'events') }} AS e ON e.k = n.k AND e.v >= 490",
+            **config,
+        )
+    project.run()
+    ((pin,),) = project.sql("SELECT DISTINCT last_snapshot FROM dbt_dynamic.source_snapshots")
+    project.sql("DELETE FROM raw.events WHERE v >= 490 OR k >= 45", REWRITE)
+    # What the guard is for.
+    count = f"SELECT count(*) FROM raw.events AT (VERSION => {pin}) WHERE v >= 490"
+    assert project.sql(count) == [(0,)], "DuckLake reads it right now: the guard may go"
+    project.dbt("run-operation", "dynamic_table_verify")
+    assert "auto: equal (50 rows)" in project.output
+    assert project.run()["patient"]["refresh_action"] == "INCREMENTAL"
+    project.sql(
+        "INSERT INTO raw.events VALUES (1, 3, 495)", "UPDATE raw.names SET name = 'x' WHERE k = 9"
+    )
+    assert project.run()["patient"]["refresh_action"] == "INCREMENTAL"
+    # The connections of the same process go on as before.
+    assert "disabled_optimizers" not in project.output
+
+
+def alone(*statements: str) -> list[dict[str, Any]]:
+    """Hooks outside of dbt's transaction: DuckLake compacts only in one of its own."""
+    return [{"sql": statement, "transaction": False} for statement in statements]
+
+
+def test_a_rewrite_behind_the_base_snapshot(project: LakeProject) -> None:
+    """A hook stands for another process: it rewrites what is then read at an older version."""
+    project.source("events", EVENTS)
+    project.sql("DELETE FROM raw.events WHERE k = 3 AND v < 100")
+    late = "SELECT id, v FROM {{ source('raw', 'events') }} WHERE v >= 400"
+    project.model("late", late, pre_hook=alone("DELETE FROM raw.events WHERE v >= 300", REWRITE))
+    project.run()
+    assert project.sql("SELECT count(*) FROM main.late") == [(100,)]
+
+
+def test_a_base_snapshot_that_ducklake_reads_twice_is_not_read(project: LakeProject) -> None:
+    project.source("events", EVENTS)
+    project.sql(
+        "DELETE FROM raw.events WHERE id = 3", FLUSH, "DELETE FROM raw.events WHERE id = 5"
+    )
+    project.model(
+        "all_of_them",
+        "SELECT id FROM {{ source('raw', 'events') }}",
+        pre_hook=alone(REWRITE, FLUSH),
+    )
+    project.run()
+    assert project.sql("SELECT count(*) FROM main.all_of_them") == [(498,)]
 
 
 def test_view_is_inlined_and_followed(project: LakeProject) -> None:

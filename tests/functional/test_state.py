@@ -279,7 +279,7 @@ def test_verify(built: LakeProject) -> None:
     built.dbt("run-operation", "dynamic_table_verify", ok=False)
     built.check = check  # type: ignore[method-assign]
     assert "lake.main.by_key: DIFFERENT (1 rows missing, 1 rows too many)" in built.output
-    assert "missing: 3, 10," in built.output
+    assert "missing: k: 3, n: 10," in built.output
 
 
 def test_hand_pinned_source_is_a_constant(project: LakeProject) -> None:

@@ -7,12 +7,15 @@ merged and what was not.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.oracle.cases import parse
 from tests.oracle.driver import Driver
 from tests.oracle.runs import run
 
+_FOUND = Path(__file__).parent / "found"
 _SEEDS = range(8)
 _CASES = 30
 
@@ -31,3 +34,9 @@ def test_a_table_equals_its_query_after_every_refresh(seed: int, driver: Driver)
     assert done.cases == _CASES
     # Or all could be refused, and nothing be tested.
     assert done.share > 0.25, done.summary()
+
+
+@pytest.mark.parametrize("file", sorted(_FOUND.glob("*.txt")), ids=lambda file: file.stem)
+def test_what_the_oracle_found(file: Path, driver: Driver) -> None:
+    """The cases, made small, that differed once."""
+    assert len(driver.run(parse(file.read_text()))) >= 1

@@ -58,11 +58,16 @@ class Lake:
         self.connection.execute(f"ATTACH 'ducklake:{folder}/lake.ducklake' AS lake")
         self.connection.execute("USE lake")
         self.catalog = LakeCatalog(self.rows, "lake")
-        self.engine = Engine(self.rows)
+        self.engine = Engine(self.rows, self.aside)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run one statement."""
         return self.connection.execute(sql).fetchall()
+
+    def aside(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement on a connection of its own."""
+        with self.connection.cursor() as cursor:
+            return cursor.execute(sql).fetchall()
 
     def run(self, *statements: str) -> int:
         """Run statements; returns the snapshot behind the last one."""

@@ -12,6 +12,7 @@ from dbt.adapters.dynamic.lake.changes import (
     changes_rows,
     columns_moved,
     compare,
+    narrowed,
     words_for,
 )
 from tests.unit.lab import Lake
@@ -56,6 +57,21 @@ def _change(lake: Lake, *statements: str) -> SourceChange:
         (
             ["MERGE INTO t USING (SELECT 1 AS a) AS s ON t.a = s.a WHEN MATCHED THEN DELETE"],
             ChangeKind.CHANGES,
+        ),
+        # It says that it only inserted; files and inlined rows.
+        (["BEGIN", LOAD, "UPDATE t SET b = 9 WHERE a = 7", "COMMIT"], ChangeKind.CHANGES),
+        (
+            ["BEGIN", LOAD.replace("i, i", "i + 50, i"), "DELETE FROM t WHERE a = 55", "COMMIT"],
+            ChangeKind.CHANGES,
+        ),
+        (
+            [
+                "BEGIN",
+                "INSERT INTO t VALUES (50, 1), (51, 1)",
+                "DELETE FROM t WHERE a = 50",
+                "COMMIT",
+            ],
+            ChangeKind.INSERTS,
         ),
         # Somebody else's commits.
         (["CREATE TABLE u AS FROM t", "DELETE FROM u", "CREATE SCHEMA s"], ChangeKind.UNCHANGED),
@@ -231,6 +247,35 @@ def test_a_rewrite_beside_a_change_is_noted(t: Lake) -> None:
     t.run("DELETE FROM t WHERE a < 20")
     change = _change(t, REWRITE, "INSERT INTO t VALUES (1, 1)")
     assert (change.kind, change.rewritten) == (ChangeKind.INSERTS, True)
+
+
+def test_a_rewrite_narrows_the_statistics_of_all_versions(t: Lake) -> None:
+    """Beyond design.md §6.13; nothing but a rewrite does so."""
+    pin = t.pin("t")
+    t.run(
+        "UPDATE t SET b = 78 WHERE a IN (3, 4)", FLUSH, "DELETE FROM t WHERE a > 9", FLUSH, MERGE
+    )
+    old = f"FROM t AT (VERSION => {pin.snapshot}) WHERE a > 20"
+    deleted = (
+        f"FROM ducklake_table_deletions('lake', 'main', 't', {pin.snapshot + 1}, "
+        "{}) WHERE a > 20"
+    )
+    now = t.catalog.current_snapshot()
+    assert len(t.rows(old)) == len(t.rows(deleted.format(now))) == 9
+    assert not narrowed([pin.table_id], t.catalog.commits(pin.snapshot, now))
+    now = t.run(REWRITE)
+    assert t.rows(old) == t.rows(deleted.format(now)) == [], (
+        "DuckLake reads it right now: the guard may go"
+    )
+    commits = t.catalog.commits(pin.snapshot, now)
+    assert narrowed([pin.table_id], commits)
+    assert not narrowed([pin.table_id + 1], commits)
+    t.run("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
+    try:
+        assert len(t.rows(old)) == 9
+        assert len(t.rows(deleted.format(now))) >= 9
+    finally:
+        t.run("RESET GLOBAL disabled_optimizers")
 
 
 def test_an_old_version_that_ducklake_reads_twice_is_not_read(t: Lake) -> None:

@@ -11,7 +11,7 @@ from dbt.adapters.dynamic.query.functions import aggregate_names
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.qualify import parse_faithfully, place, qualify
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
-from tests.unit.lab import Lab
+from tests.unit.lab import Lab, Lake
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,8 @@ from tests.unit.lab import Lab
         "c -> 'x', c ->> '$.x', json_extract(c, '$.x')",
         "1e3, 1.5, 1_000, 0.1e-3, 'it''s', E'a\\nb', $$x'y$$, '', true, NULL",
         "count(*), count(), count(DISTINCT a), sum(a) FILTER (WHERE b > 1), sum(a) FILTER (b > 1)",
-        "string_agg(c, ',' ORDER BY c DESC), list(a ORDER BY b), mode() WITHIN GROUP (ORDER BY a)",
+        "string_agg(c, ',' ORDER BY c DESC), list(a ORDER BY b DESC NULLS LAST)",
+        "mode() WITHIN GROUP (ORDER BY a)",
         "sum(a) OVER (PARTITION BY b ORDER BY a ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
         'a AS "x y", b AS "select", c AS "Ä""q"',
         "a > ALL ([1, 2]), a = ANY ([1, 2])",
@@ -109,7 +110,6 @@ def test_statements_that_are_read_faithfully(sql: str, lab: Lab) -> None:
         "ARRAY[a, b]",
         "a IN [1, 2]",
         "percentile_cont(0.5) WITHIN GROUP (ORDER BY a)",
-        "list(a ORDER BY b DESC NULLS LAST)",
         "d + INTERVAL '1 day' m",
         "greatest(*COLUMNS('x'))",
         "current_user",
@@ -252,13 +252,13 @@ def test_an_unknown_name_is_refused(sql: str, text: str, lab: Lab) -> None:
         ),
         ("SELECT 'ü', customer, rank() OVER (ORDER BY id) AS n FROM orders", "(line 1, column "),
         (
-            "SELECT c.region, count(*) AS n FROM orders o\n  LEFT JOIN customers c USING "
-            "(customer) GROUP BY 1",
-            "LEFT JOIN (line 2, column ",
+            "SELECT c.region, count(*) AS n FROM orders o\n  POSITIONAL JOIN customers c "
+            "GROUP BY 1",
+            "POSITIONAL JOIN (line 2, column ",
         ),
         (
             "-- a comment\nWITH big AS (SELECT * FROM big_orders)\n"
-            "SELECT buyer, (SELECT 1) AS one FROM big GROUP BY 1",
+            "SELECT buyer, rank() OVER (ORDER BY buyer) AS one FROM big",
             "(line 3, column ",
         ),
     ],
@@ -269,10 +269,11 @@ def test_a_reason_says_where_in_the_models_own_text(sql: str, where: str, lab: L
     assert where in refused.value.reason.text
 
 
-def test_a_reason_in_a_view_says_so(lab: Lab) -> None:
+def test_a_reason_in_a_view_says_so(lake: Lake) -> None:
+    lake.run("CREATE TABLE t (a INTEGER)", "CREATE VIEW few AS SELECT a FROM t LIMIT 3")
     with pytest.raises(NotIncremental) as refused:
-        lab.compile(lab.inline("SELECT n, count(*) AS regions\nFROM totals GROUP BY n"))
-    assert "GROUP BY over the aggregated result totals" in refused.value.reason.text
+        lake.compile(lake.inline("SELECT a, count(*) AS n\nFROM few GROUP BY a"))
+    assert refused.value.reason.text == "LIMIT (in a view that the model reads)"
 
 
 def test_the_place_of_what_has_none() -> None:
@@ -289,6 +290,30 @@ def test_a_column_before_a_calls_dot_is_not_overlooked(call: str, lab: Lab) -> N
     with pytest.raises(NotIncremental, match=r"a call behind a dot \(") as refused:
         lab.compile(lab.inline(f"SELECT customer, {call} AS u FROM orders AS o"))
     assert refused.value.reason.code is Reason.UNPARSED_SQL
+
+
+def test_a_column_by_its_position_is_refused(lab: Lab) -> None:
+    """It would be another column of the narrower table that a delta is."""
+    with pytest.raises(NotIncremental, match=r"position \(#2; write its name\)") as refused:
+        lab.compile(lab.inline("SELECT #2 AS b, customer FROM orders"))
+    assert refused.value.reason.code is Reason.UNPARSED_SQL
+
+
+@pytest.mark.parametrize(
+    "values", ["list_transform(tags, x -> x)", "[X FOR x IN tags IF x > 'a']"]
+)
+def test_the_parameters_of_a_lambda_are_no_columns(values: str, lab: Lab) -> None:
+    compiled = lab.compile(lab.inline(f"SELECT customer, {values} AS l FROM orders"))
+    assert compiled.columns[("lake", "main", "orders")] == {"customer", "tags"}
+
+
+def test_a_bare_name_that_sqlglot_leaves_is_refused(lab: Lab) -> None:
+    query = lab.inline("SELECT customer, id FROM orders")
+    parsed = parse_faithfully(query.at(), lab.engine.parse_tree)
+    column = next(parsed.find_all(exp.Column))
+    column.replace(exp.Upper(this=exp.to_identifier("customer")))
+    with pytest.raises(NotIncremental, match="the name customer"):
+        qualify(parsed, query.sources.values(), frozenset())
 
 
 def test_a_function_may_be_called_by_its_schema(lab: Lab) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
+import duckdb
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.contracts.connection import Connection
@@ -14,6 +16,7 @@ from dbt.adapters.duckdb import environments
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.credentials import DynamicCredentials
 from dbt.adapters.dynamic.environment import LakeEnvironment
+from dbt.adapters.dynamic.names import literal
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.exceptions import FailedToConnectError
 
@@ -39,12 +42,19 @@ class _Turn:
             self._owner = id(connection)
             return True
 
+    def has(self, connection: Connection) -> bool:
+        """Whether it is this connection's turn."""
+        return self._owner == id(connection)
+
     def give(self, connection: Connection) -> None:
         """End the turn, if the connection has it."""
         with self._free:
             if self._owner == id(connection):
                 self._owner = None
                 self._free.notify_all()
+
+
+_STATISTICS = "statistics_propagation"
 
 
 class DynamicConnectionManager(DuckDBConnectionManager):
@@ -55,6 +65,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
 
     TYPE = "dynamic"
     _TURN = _Turn()
+    _DISABLED_BEFORE: ClassVar[str | None] = None
 
     @classmethod
     def env(cls) -> environments.Environment:
@@ -81,6 +92,46 @@ class DynamicConnectionManager(DuckDBConnectionManager):
     def close_all_connections(cls) -> None:
         DuckDBConnectionManager.close_all_connections()
 
+    def aside(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement on a connection of its own, beside an open transaction."""
+        environment = DuckDBConnectionManager._ENV
+        assert isinstance(environment, LakeEnvironment)
+        handle = environment.handle()
+        try:
+            rows: list[tuple[Any, ...]] = handle.cursor().execute(lower(sql)).fetchall()
+            return rows
+        finally:
+            handle.close()
+
+    def distrust_statistics(self) -> None:
+        """Until its turn ends, let DuckDB believe nothing about the values of a lake's columns.
+
+        It costs speed, and it is DuckDB's setting for all connections. For what it is needed
+        says :func:`~dbt.adapters.dynamic.lake.changes.narrowed`.
+        """
+        _, cursor = self.add_select_query("SELECT current_setting('disabled_optimizers')")
+        before = str(cursor.fetchall()[0][0])
+        if _STATISTICS not in before.split(","):
+            DynamicConnectionManager._DISABLED_BEFORE = before
+            self._disable(before, _STATISTICS)
+
+    @classmethod
+    def _disable(cls, *optimizers: str) -> None:
+        environment = DuckDBConnectionManager._ENV
+        if isinstance(environment, LakeEnvironment) and environment.conn is not None:
+            names = ",".join(filter(None, optimizers))
+            with environment.conn.cursor() as cursor:
+                cursor.execute(f"SET GLOBAL disabled_optimizers = {literal(names)}")
+
+    @classmethod
+    def _give_turn(cls, connection: Connection) -> None:
+        before = DynamicConnectionManager._DISABLED_BEFORE
+        if before is not None and cls._TURN.has(connection):
+            DynamicConnectionManager._DISABLED_BEFORE = None
+            with contextlib.suppress(duckdb.Error):  # DuckDB gave the instance up
+                cls._disable(before)
+        cls._TURN.give(connection)
+
     def _writes_to_lakes(self, connection: Connection) -> bool:
         return bool(getattr(connection.credentials, "lakes", None))
 
@@ -93,7 +144,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             yield
         finally:
             if taken and not connection.transaction_open:
-                self._TURN.give(connection)
+                self._give_turn(connection)
 
     def add_query(self, sql: str, *args: Any, **options: Any) -> tuple[Connection, Any]:
         with self.lake_turn():
@@ -106,13 +157,13 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         try:
             return super().begin()
         except BaseException:
-            self._TURN.give(connection)
+            self._give_turn(connection)
             raise
 
     def commit(self) -> Any:
         connection = self.get_thread_connection()
         done = super().commit()
-        self._TURN.give(connection)
+        self._give_turn(connection)
         return done
 
     @classmethod
@@ -120,11 +171,11 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         try:
             super()._rollback_handle(connection)
         finally:
-            cls._TURN.give(connection)
+            cls._give_turn(connection)
 
     @classmethod
     def close(cls, connection: Connection) -> Connection:
         try:
             return super().close(connection)
         finally:
-            cls._TURN.give(connection)
+            cls._give_turn(connection)

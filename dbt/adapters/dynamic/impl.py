@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
@@ -20,6 +19,7 @@ from dbt.adapters.dynamic.config import SNOWFLAKE_KEYS, DynamicTableConfig, Refr
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.reasons import Explained
 from dbt.adapters.dynamic.refresh.history import failure_row
@@ -54,6 +54,9 @@ class DynamicAdapter(DuckDBAdapter):
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
         self._invocation = Invocation()
+        self._session = Session(
+            self._rows, self.connections.aside, self.connections.distrust_statistics
+        )
 
     # dbt-duckdb's own ---------------------------------------------------------------------------
 
@@ -146,7 +149,7 @@ class DynamicAdapter(DuckDBAdapter):
             raw_sql=model.get("raw_code", ""),
             target=relation,
             config=config,
-            config_fingerprint=_shaping(model),
+            shaping=_shaping(model),
             full_refresh=full_refresh,
             partial=partial,
         )
@@ -160,7 +163,7 @@ class DynamicAdapter(DuckDBAdapter):
                 self.connections.begin()
                 refresh = Refresh(
                     facts,
-                    self._rows,
+                    self._session,
                     self._lakes(),
                     self._invocation,
                     get_invocation_id(),
@@ -223,7 +226,7 @@ class DynamicAdapter(DuckDBAdapter):
         self.connections.begin()
         try:
             for lake in self._lakes().values():
-                found += Verifier(self._rows, lake).verify(names)
+                found += Verifier(self._session, lake).verify(names)
         finally:
             self.connections.rollback_if_open()
         known = {name for one in found for name in one.names}
@@ -247,8 +250,8 @@ class DynamicAdapter(DuckDBAdapter):
         return rows
 
 
-def _shaping(model: Mapping[str, Any]) -> str:
-    """The configuration that shapes the table itself, as text: a change of it rebuilds."""
+def _shaping(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that shapes the stored table."""
     config = model.get("config", {})
     shaping = {
         key: config[key]
@@ -262,4 +265,4 @@ def _shaping(model: Mapping[str, Any]) -> str:
             for name, column in model.get("columns", {}).items()
         }
         shaping["constraints"] = model.get("constraints")
-    return json.dumps(shaping, sort_keys=True, default=str)
+    return shaping

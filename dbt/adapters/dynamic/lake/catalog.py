@@ -57,7 +57,8 @@ class Commit:
 
     Attributes:
         snapshot_id: the snapshot that the commit made.
-        changes: DuckLake's words for what happened (``inserted_into_table``, …), by table id.
+        changes: DuckLake's words for what happened (``inserted_into_table``, …), by table id,
+            and deleted_from_table where it should have said so.
         extra_info: what the writer attached with set_commit_message, or "".
     """
 
@@ -185,14 +186,30 @@ class LakeCatalog:
         )
 
     def commits(self, after: int, upto: int) -> list[Commit]:
-        """The commits of (after, upto] that have not expired, oldest first."""
+        """The commits of (after, upto] that have not expired, oldest first.
+
+        A commit that inserts rows and deletes some of them says inserted_into_table only, and
+        yet the insertions feed shows all of them (DuckLake 1.5.5). Its delete file tells.
+        """
         rows = self._rows(
-            f"SELECT s.snapshot_id, c.changes_made, c.commit_extra_info "
+            "SELECT s.snapshot_id, c.changes_made, c.commit_extra_info, d.tables "
             f"FROM {self._metadata('ducklake_snapshot')} s "
             f"LEFT JOIN {self._metadata('ducklake_snapshot_changes')} c USING (snapshot_id) "
+            "LEFT JOIN (SELECT begin_snapshot AS snapshot_id, list(table_id) AS tables "
+            f"FROM {self._metadata('ducklake_delete_file')} "
+            f"WHERE begin_snapshot > {after:d} AND begin_snapshot <= {upto:d} GROUP BY ALL) d "
+            "USING (snapshot_id) "
             f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} ORDER BY 1"
         )
-        return [Commit(int(row[0]), parse_changes(row[1] or ""), row[2] or "") for row in rows]
+        commits = []
+        for snapshot, changes_made, extra_info, tables in rows:
+            changes = parse_changes(changes_made or "")
+            for table_id in tables or ():
+                words = changes.get(int(table_id), frozenset())
+                if "inserted_into_table" in words:
+                    changes[int(table_id)] = words | {"deleted_from_table"}
+            commits.append(Commit(int(snapshot), changes, extra_info or ""))
+        return commits
 
 
 def _top_level(rows: list[tuple[Any, ...]]) -> tuple[Column, ...]:

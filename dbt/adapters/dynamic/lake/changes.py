@@ -27,9 +27,7 @@ class ChangeKind(Enum):
     INSERTS = "inserts only"
     CHANGES = "inserts and deletes"
     REPLACED = "replaced"
-    COLUMNS_CHANGED = "columns changed"
     EXPIRED = "history expired"
-    UNTRACKED = "no change tracking"
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,27 @@ class SourceChange:
 def words_for(table_id: int, commits: Iterable[Commit]) -> frozenset[str]:
     """All words that the commits say about a table."""
     return frozenset().union(*(commit.changes.get(table_id, frozenset()) for commit in commits))
+
+
+def narrowed(table_ids: Iterable[int], commits: Iterable[Commit]) -> bool:
+    """Whether DuckLake 1.5.5 has narrower statistics of a table than its versions before need.
+
+    There is one range of values a column, and rewrite_data_files computes it anew from the rows
+    that are left. DuckDB's optimizer believes it of every version and of the change feed, too:
+    filters then find nothing, with no error. Reading them takes
+    :meth:`~dbt.adapters.dynamic.connections.DynamicConnectionManager.distrust_statistics`.
+
+    Args:
+        table_ids: the tables.
+        commits: the commits since the oldest version that is read.
+    """
+    ids = set(table_ids)
+    return any(
+        words & _REWRITE
+        for commit in commits
+        for table_id, words in commit.changes.items()
+        if table_id in ids
+    )
 
 
 def doubled(table_id: int, commits: Iterable[Commit]) -> bool:

@@ -20,11 +20,13 @@ class UnparsedSql(Exception):
 
     Attributes:
         syntax_error: the text is not SQL at all.
+        view: the view whose text it is, or "".
     """
 
-    def __init__(self, message: str, syntax_error: bool) -> None:
+    def __init__(self, message: str, syntax_error: bool, view: str = "") -> None:
         super().__init__(message)
         self.syntax_error = syntax_error
+        self.view = view
 
 
 class Engine:
@@ -32,10 +34,12 @@ class Engine:
 
     Args:
         rows: runs a statement.
+        aside: runs a statement on a connection of its own.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, aside: Rows) -> None:
         self._rows = rows
+        self._aside = aside
 
     def parse_tree(self, sql: str) -> Tree:
         """DuckDB's parse tree of one SELECT.
@@ -66,8 +70,11 @@ class Engine:
         return [(row[0], row[1]) for row in self._rows(f"DESCRIBE {lower(sql)}")]
 
     def plan(self, sql: str) -> None:
-        """Let DuckDB plan a query, which refuses more than its binder does."""
-        self._rows(f"EXPLAIN {lower(sql)}")
+        """Let DuckDB plan a query, which refuses more than its binder does.
+
+        Unlike the binder's, an error of the planner would end the transaction.
+        """
+        self._aside(f"EXPLAIN {lower(sql)}")
 
     def functions(self) -> dict[str, list[FunctionFact]]:
         """DuckDB's function catalog, by lower-case name. It takes some 20 ms to read."""

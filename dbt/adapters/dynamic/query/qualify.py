@@ -131,10 +131,7 @@ def qualify(
         schema.setdefault(database, {}).setdefault(schema_name, {})[table] = {
             fold(column.name): "UNKNOWN" for column in source.table.columns
         }
-    for dot in expression.find_all(exp.Dot):
-        if isinstance(dot.expression, exp.Func | exp.Window) and not _names_main(dot.this):
-            what = "a call behind a dot (write what stands before it as its first argument)"
-            raise unsupported(what, dot, Reason.UNPARSED_SQL)
+    _refuse_overlooked_names(expression)
     copy = expression.copy()
     for select in copy.find_all(exp.Select):
         # FROM t JOIN u SELECT …: sqlglot hangs the joins on the table.
@@ -165,7 +162,63 @@ def qualify(
         raise NotIncremental(
             Reason.UNPARSED_SQL, f"sqlglot cannot resolve this SQL: {_first_line(error)}"
         ) from error
+    for name in qualified.find_all(exp.Identifier):
+        if _unresolved(name):
+            raise unsupported(f"the name {name.name}", name.parent or name, Reason.UNPARSED_SQL)
     return qualified
+
+
+def _refuse_overlooked_names(expression: exp.Query) -> None:
+    """Refuse the columns that sqlglot does not see as columns."""
+    for dot in expression.find_all(exp.Dot):
+        if isinstance(dot.expression, exp.Func | exp.Window) and not _names_main(dot.this):
+            what = "a call behind a dot (write what stands before it as its first argument)"
+            raise unsupported(what, dot, Reason.UNPARSED_SQL)
+    for column in expression.find_all(exp.PositionalColumn):
+        what = f"a column by its position (#{column.name}; write its name)"
+        raise unsupported(what, column, Reason.UNPARSED_SQL)
+
+
+# Where a bare name stands that is no column: it gives a name, or is a part of a longer one.
+_NAMING = (
+    exp.Alias,
+    exp.Anonymous,
+    exp.Column,
+    exp.ColumnDef,
+    exp.Comprehension,
+    exp.CTE,
+    exp.Dot,
+    exp.Kwarg,
+    exp.Lambda,
+    exp.Pivot,
+    exp.PropertyEQ,
+    exp.Table,
+    exp.TableAlias,
+    exp.TableColumn,
+    exp.Unnest,
+    exp.Window,
+)
+
+
+def _unresolved(name: exp.Identifier) -> bool:
+    """Whether a bare name stands where a value is expected, and no lambda binds it.
+
+    Such a name would be read without being known as a column.
+    """
+    if isinstance(name.parent, _NAMING):
+        return False
+    ancestor = name.parent
+    while ancestor is not None:
+        if isinstance(ancestor, exp.Lambda):
+            if any(fold(bound.name) == fold(name.name) for bound in ancestor.expressions):
+                return False
+        elif isinstance(ancestor, exp.Comprehension):
+            if fold(ancestor.expression.name) == fold(name.name):
+                return False
+        elif isinstance(ancestor, exp.Pivot):
+            return False
+        ancestor = ancestor.parent
+    return True
 
 
 def _names_main(left: exp.Expr) -> bool:

@@ -86,7 +86,7 @@ class ModelQuery:
         origins: where each piece stands in the model's own SQL, in characters; None for the text
             of a view.
         sources: the lake tables, each once, in order of appearance.
-        foreign: names of what cannot be tracked.
+        foreign: names of what cannot be tracked, each with the place of its first appearance.
         views: names of the views that were inlined.
         functions: all calls and operators, lower case, table functions not included.
         session_names: names such as current_date that only the session can answer.
@@ -102,7 +102,7 @@ class ModelQuery:
     pieces: list[str | Source] = field(default_factory=list)
     origins: list[int | None] = field(default_factory=list)
     sources: dict[tuple[str, str, str], Source] = field(default_factory=dict)
-    foreign: set[str] = field(default_factory=set)
+    foreign: dict[str, str] = field(default_factory=dict)
     views: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
     session_names: set[str] = field(default_factory=set)
@@ -197,19 +197,22 @@ def _inline(
     def origin(offset: int) -> int | None:
         return len(text[:offset].decode()) if depth == 0 else None
 
+    def place(reference: TableReference) -> str:
+        return "" if reference.start is None else _place(text, reference.start, depth)
+
     for reference in found.tables:
         if reference.pinned:
             continue
         meaning = resolver.resolve(reference, database, schema)
         if isinstance(meaning, Foreign):
-            query.foreign.add(meaning.name)
+            query.foreign.setdefault(meaning.name, place(reference))
             continue
         if reference.start is None or reference.end is None or reference.start < done:
             query.pinnable = False
             if isinstance(meaning, Source):
                 query.sources.setdefault(meaning.key, meaning)
             else:
-                query.foreign.add(reference.name)
+                query.foreign.setdefault(reference.name, place(reference))
             continue
         query.add(text[done : reference.start].decode(), origin(done))
         done = reference.end
@@ -220,7 +223,15 @@ def _inline(
         view = meaning.view
         query.views.add(f"{meaning.database}.{view.schema}.{view.name}")
         query.add("(SELECT * FROM (" if view.column_aliases else "(", None)
-        _inline(view.sql, parse_tree, resolver, meaning.database, view.schema, query, depth + 1)
+        try:
+            _inline(
+                view.sql, parse_tree, resolver, meaning.database, view.schema, query, depth + 1
+            )
+        except UnparsedSql as error:
+            if error.view:
+                raise
+            name = f"{meaning.database}.{view.schema}.{view.name}"
+            raise UnparsedSql(str(error), error.syntax_error, name) from error
         if view.column_aliases:
             names = ", ".join(quoted(name) for name in view.column_aliases)
             query.add(f") AS {quoted(view.name)}({names})", None)
@@ -236,14 +247,11 @@ def _place(text: bytes, offset: int, depth: int) -> str:
     return f" (line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))})"
 
 
-def tracked_names(query: ModelQuery) -> list[str]:
-    """The names of the sources, sorted: for messages."""
-    return sorted(source.name for source in query.sources.values())
-
-
 def untracked_names(query: ModelQuery) -> list[str]:
-    """What the query reads that has no snapshots: for messages."""
-    return sorted(query.foreign) + sorted(f"{name}(…)" for name in query.table_functions)
+    """What the query reads that has no snapshots, with its place: for messages."""
+    return [f"{name}{place}" for name, place in sorted(query.foreign.items())] + [
+        f"{name}(…){query.places.get(name, '')}" for name in sorted(query.table_functions)
+    ]
 
 
 def shape_of(sql: str, parse_tree: ParseTree) -> Any:

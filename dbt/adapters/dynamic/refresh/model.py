@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dbt.adapters.dynamic.config import DynamicTableConfig
+from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.refresh.invocation import RelationKey
 from dbt.adapters.dynamic.relation import relation_key
 
-# The `config_fingerprint` of a model that sets nothing about its table.
-NO_SHAPING = "{}"
+_UNIQUE_KEY = "unique_key"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Model:
         raw_sql: the SQL before compilation.
         target: dbt's relation of the table.
         config: the checked configuration.
-        config_fingerprint: the configuration that shapes the table, as text.
+        shaping: the configuration that shapes the stored table.
         full_refresh: ``--full-refresh``, or the model's own setting.
         partial: ``--empty`` or ``--sample``: the compiled SQL reads less than the sources hold.
     """
@@ -35,9 +37,27 @@ class Model:
     raw_sql: str
     target: Any
     config: DynamicTableConfig
-    config_fingerprint: str
+    shaping: Mapping[str, Any]
     full_refresh: bool
     partial: bool
+
+    @property
+    def config_fingerprint(self) -> str:
+        """What of the configuration makes another table, as text: a change of it rebuilds.
+
+        A `unique_key` is checked among the rows that a merge adds, so all rows must have been
+        checked for the same one before.
+        """
+        unique_key = [fold(key) for key in self.config.unique_key]
+        declared = {_UNIQUE_KEY: unique_key} if unique_key else {}
+        return json.dumps({**self.shaping, **declared}, sort_keys=True, default=str)
+
+    def same_shape(self, config_fingerprint: str) -> bool:
+        """Whether a table of that `config_fingerprint` is stored as this model's would be."""
+        then, now = json.loads(config_fingerprint), json.loads(self.config_fingerprint)
+        then.pop(_UNIQUE_KEY, None)
+        now.pop(_UNIQUE_KEY, None)
+        return bool(then == now)
 
     @property
     def key(self) -> RelationKey:

@@ -15,8 +15,9 @@ from dbt_common.exceptions import DbtRuntimeError
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
-from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare, narrowed
+from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
@@ -81,7 +82,7 @@ class Planner:
 
     Args:
         model: what dbt says.
-        rows: runs a statement on the connection that holds the transaction.
+        session: the connection that holds the transaction.
         lakes: the attached lakes by folded name.
         invocation: the snapshots of this dbt invocation.
         forced: a reason to build the table as a whole: an earlier attempt's merge failed.
@@ -93,18 +94,19 @@ class Planner:
     def __init__(
         self,
         model: Model,
-        rows: Rows,
+        session: Session,
         lakes: Mapping[str, LakeCatalog],
         invocation: Invocation,
         forced: Explained | None,
     ) -> None:
         self.model = model
         self.seconds_of_changes = 0.0
-        self._rows = rows
+        self._rows = session.rows
+        self._distrust_statistics = session.distrust_statistics
         self._lakes = lakes
         self._catalog = lakes[model.key[0]]
-        self._engine = Engine(rows)
-        self._store = Store(rows, self._catalog)
+        self._engine = Engine(session.rows, session.aside)
+        self._store = Store(session.rows, self._catalog)
         self._invocation = invocation
         self._forced = forced
         self._as_built = False
@@ -137,7 +139,11 @@ class Planner:
         functions = self._functions(query)
         fingerprint = self._fingerprint(query, functions)
         looking = time.perf_counter()
-        commits = self._commits(state, pins, snapshot)
+        commits = self._commits(state, pins)
+        read = [pin.table_id for pin in (*pins, *(state.pins if state else ()))]
+        own = catalog.table(model.key[1], model.key[2], snapshot)
+        if any(narrowed([*read, own.table_id] if own else read, one) for one in commits.values()):
+            self._distrust_statistics()
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes = self._changes(state, query, commits) if rebuild is None and state else {}
         self.seconds_of_changes = time.perf_counter() - looking
@@ -225,6 +231,12 @@ class Planner:
         try:
             query = inline(model.sql, self._engine.parse_tree, resolver, database, schema)
         except UnparsedSql as error:
+            if error.view and error.syntax_error:
+                raise DynamicTableError(
+                    f"Model '{model.name}' reads the view {error.view}, whose text, as the lake "
+                    f"keeps it, is not valid SQL: {error}. DuckDB itself cannot read this view; "
+                    "create it again, for instance without reserved words as aliases."
+                ) from error
             if error.syntax_error:
                 raise DynamicTableError(
                     f"Model '{model.name}' is not valid SQL: {error}. Correct the model; "
@@ -274,22 +286,16 @@ class Planner:
         except NotIncremental as reason:
             return reason
 
-    def _commits(
-        self, state: State | None, pins: tuple[Pin, ...], snapshot: int
-    ) -> dict[str, list[Commit]]:
-        """The commits since the oldest pin, by lake: one metadata query each."""
-        if state is None:
-            return {}
-        since: dict[str, int] = {self.model.key[0]: state.base_snapshot}
-        for pin in state.pins:
+    def _commits(self, state: State | None, pins: tuple[Pin, ...]) -> dict[str, list[Commit]]:
+        """The commits since the oldest version that is read, by lake: one metadata query each."""
+        since = {self.model.key[0]: state.base_snapshot} if state else {}
+        for pin in (*pins, *(state.pins if state else ())):
             database = pin.key[0]
             since[database] = min(since.get(database, pin.snapshot), pin.snapshot)
-        upto = {self.model.key[0]: snapshot}
-        for pin in pins:
-            database = pin.key[0]
-            upto[database] = max(upto.get(database, 0), pin.snapshot)
         return {
-            database: self._lakes[database].commits(after - 1, upto.get(database, after))
+            database: self._lakes[database].commits(
+                after - 1, self._lakes[database].current_snapshot()
+            )
             for database, after in since.items()
             if database in self._lakes
         }

@@ -17,7 +17,8 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import RefreshMode
 from dbt.adapters.dynamic.errors import SelfCheckFailed
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
@@ -26,7 +27,7 @@ from dbt.adapters.dynamic.refresh.decision import Decision
 from dbt.adapters.dynamic.refresh.history import history_base
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.merging import Merging
-from dbt.adapters.dynamic.refresh.model import NO_SHAPING, Model
+from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.outcome import Outcome
 from dbt.adapters.dynamic.refresh.planner import Planner
 from dbt.adapters.dynamic.refresh.stages import (
@@ -54,7 +55,7 @@ class Refresh:
 
     Args:
         model: what dbt says.
-        rows: runs a statement on the connection that holds the transaction.
+        session: the connection that holds the transaction.
         lakes: the attached lakes by lower-case name.
         invocation: the snapshots of this dbt invocation.
         invocation_id: dbt's id of it.
@@ -65,7 +66,7 @@ class Refresh:
     def __init__(
         self,
         model: Model,
-        rows: Rows,
+        session: Session,
         lakes: Mapping[str, LakeCatalog],
         invocation: Invocation,
         invocation_id: str,
@@ -77,17 +78,17 @@ class Refresh:
         self.outcome = Outcome()
         self.statements: list[str] = []
         self.started_at = datetime.now(timezone.utc)
-        self._rows = rows
+        self._rows = session.rows
         self._lakes = lakes
         self._catalog = lakes[model.key[0]]
-        self._engine = Engine(rows)
-        self._store = Store(rows, self._catalog)
+        self._engine = Engine(session.rows, session.aside)
+        self._store = Store(session.rows, self._catalog)
         self._invocation = invocation
         self._invocation_id = invocation_id
         self._attempt = attempt
         self._stage_runs = False
         self._statement_started = time.perf_counter()
-        planner = Planner(model, rows, lakes, invocation, forced)
+        planner = Planner(model, session, lakes, invocation, forced)
         started = time.perf_counter()
         self.plan = planner.plan()
         changes = planner.seconds_of_changes
@@ -210,11 +211,12 @@ class Refresh:
 
     def _fits(self) -> bool:
         """Whether the table that exists can be filled again instead of being created anew."""
-        state, shaping = self.plan.state, self.model.config_fingerprint
+        model, state = self.model, self.plan.state
         if self.plan.as_built and state is not None:
-            return state.columns == self.plan.columns and state.config_fingerprint == shaping
-        stored = self._engine.describe(f"SELECT * FROM {self.model.target}")
-        return shaping == NO_SHAPING and tuple(stored) == self.plan.columns
+            same_shape = model.same_shape(state.config_fingerprint)
+            return state.columns == self.plan.columns and same_shape
+        stored = self._engine.describe(f"SELECT * FROM {model.target}")
+        return not model.shaping and tuple(stored) == self.plan.columns
 
     def _warn_of_inexact_columns(self) -> None:
         for name, kind in self.plan.columns:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dbt.adapters.dynamic.errors import DynamicTableError
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
 from dbt.adapters.dynamic.query.tree import TableReference
@@ -39,6 +40,7 @@ class LakeResolver:
         # Within one transaction neither moves.
         self._known: dict[RelationKey, Source | SourceView | None] = {}
         self._current: dict[str, int] = {}
+        self._commits: dict[tuple[str, int], list[Commit]] = {}
 
     def resolve(
         self, reference: TableReference, database: str, schema: str
@@ -80,12 +82,22 @@ class LakeResolver:
     def _look_up(self, lake: LakeCatalog, key: RelationKey) -> Source | SourceView | None:
         for snapshot in self._snapshots(lake, key):
             table = lake.table(key[1], key[2], snapshot)
-            if table is not None:
+            if table is not None and not self._doubled(lake, table.table_id, snapshot):
                 return Source(lake.database, table, snapshot)
             view = lake.view(key[1], key[2], snapshot)
             if view is not None:
                 return SourceView(lake.database, view)
         return None
+
+    def _doubled(self, lake: LakeCatalog, table_id: int, snapshot: int) -> bool:
+        """Whether only the present version of a table can be read."""
+        now = self._current_snapshot(lake)
+        if snapshot == now:
+            return False
+        key = lake.database, snapshot
+        if key not in self._commits:
+            self._commits[key] = lake.commits(snapshot, now)
+        return doubled(table_id, self._commits[key])
 
     def _current_snapshot(self, lake: LakeCatalog) -> int:
         if lake.database not in self._current:

@@ -87,7 +87,6 @@ class State:
 
     Attributes:
         refresh_id: the refresh.
-        unique_id: dbt's id of the model.
         definition: the model's compiled SQL.
         pinned_definition: the same with views inlined and pins written: Q at P.
         comparable: evaluating `pinned_definition` again must give the table's rows.
@@ -101,7 +100,6 @@ class State:
     """
 
     refresh_id: str
-    unique_id: str
     definition: str
     pinned_definition: str
     comparable: bool
@@ -135,7 +133,7 @@ class Store:
         if not self.exists(snapshot):
             return None
         rows = self._rows(
-            "SELECT refresh_id, unique_id, definition, pinned_definition, comparable, "
+            "SELECT refresh_id, definition, pinned_definition, comparable, "
             "fingerprint, config_fingerprint, columns, keys, pins, initialized, base_snapshot "
             f"FROM {self._name('state_log')} "
             f"WHERE layout = {LAYOUT:d} AND {folded('schema_name')} = {literal(relation[1])} "
@@ -145,9 +143,9 @@ class Store:
         if not rows:
             return None
         row = list(rows[0])
-        row[7] = tuple((name, kind) for name, kind in json.loads(row[7]))
-        row[8] = tuple(json.loads(row[8]))
-        row[9] = tuple(Pin(**pin) for pin in json.loads(row[9]))
+        row[6] = tuple((name, kind) for name, kind in json.loads(row[6]))
+        row[7] = tuple(json.loads(row[7]))
+        row[8] = tuple(Pin(**pin) for pin in json.loads(row[8]))
         return State(*row)
 
     def names(self, snapshot: int) -> list[tuple[str, str]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
-from dbt.adapters.dynamic.lake.changes import Pin, doubled
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.changes import Pin, doubled, narrowed
+from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.refresh.invocation import RelationKey
@@ -63,14 +64,15 @@ class Verifier:
     """Verifies the dynamic tables of one lake.
 
     Args:
-        rows: runs a statement.
+        session: the connection that holds the transaction.
         catalog: the lake.
     """
 
-    def __init__(self, rows: Rows, catalog: LakeCatalog) -> None:
-        self._rows = rows
+    def __init__(self, session: Session, catalog: LakeCatalog) -> None:
+        self._rows = session.rows
         self._catalog = catalog
-        self._engine = Engine(rows)
+        self._engine = Engine(session.rows, session.aside)
+        self._distrust_statistics = session.distrust_statistics
 
     def verify(self, names: list[str] | None = None) -> list[Verified]:
         """Verify all dynamic tables, or the ones that are called so.
@@ -123,6 +125,8 @@ class Verifier:
             return False
         commits = self._catalog.commits(pin.snapshot - 1, snapshot)
         expired = not commits or commits[0].snapshot_id != pin.snapshot
+        if narrowed([pin.table_id], commits):
+            self._distrust_statistics()
         return not expired and not doubled(pin.table_id, commits[1:])
 
     def _compare(self, one: Verified, key: RelationKey, state: State) -> None:
@@ -133,27 +137,32 @@ class Verifier:
         for shift in ("0.0", "0.5"):
             # A value on the edge between two roundings must not count as a difference: only what
             # differs under both roundings does.
-            missing, extra = (
-                self._rows(self._difference(columns, left, right, shift))
+            (one.missing, missing), (one.extra, extra) = (
+                self._rows(
+                    f"WITH different AS MATERIALIZED "
+                    f"({self._difference(columns, left, right, shift)}) "
+                    "SELECT (SELECT count(*) FROM different), "
+                    f"ARRAY(SELECT different FROM different LIMIT {_SHOWN})"
+                )[0]
                 for left, right in (
                     (f"({state.pinned_definition}\n)", target),
                     (target, f"({state.pinned_definition}\n)"),
                 )
             )
-            if not missing and not extra:
+            if not one.missing and not one.extra:
                 one.status = "EQUAL"
                 return
         one.status = "DIFFERENT"
-        one.missing, one.extra = len(missing), len(extra)
-        one.examples = [f"missing: {_text(row)}" for row in missing[:_SHOWN]]
-        one.examples += [f"too many: {_text(row)}" for row in extra[:_SHOWN]]
+        one.examples = [f"missing: {_text(row)}" for row in missing]
+        one.examples += [f"too many: {_text(row)}" for row in extra]
 
     def _difference(
         self, columns: list[tuple[str, str]], left: str, right: str, shift: str
     ) -> str:
         def listed(alias: str) -> str:
             return ", ".join(
-                _comparable(f"{alias}.{quoted(name)}", kind, shift) for name, kind in columns
+                f"{_comparable(f'{alias}.{quoted(name)}', kind, shift)} AS {quoted(name)}"
+                for name, kind in columns
             )
 
         return (
@@ -172,5 +181,5 @@ def _comparable(column: str, kind: str, shift: str) -> str:
     return f"CASE WHEN {value} = 0 OR NOT isfinite({value}) THEN {value} ELSE {rounded} END"
 
 
-def _text(row: tuple[Any, ...]) -> str:
-    return ", ".join(str(value) for value in row)
+def _text(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in row.items())

@@ -1,0 +1,25 @@
+"""The connection of one refresh, as the lake layer and what stands above it use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dbt.adapters.dynamic.lake.catalog import Rows
+
+
+@dataclass(frozen=True)
+class Session:
+    """What can be asked of DuckDB while a transaction is open.
+
+    Attributes:
+        rows: runs a statement on the connection that holds the transaction.
+        aside: runs a statement on a connection of its own, of which an error leaves the
+            transaction as it is; temporary objects do not exist there.
+        distrust_statistics: until the transaction ends, lets DuckDB believe nothing about the
+            values of a lake's columns; see :func:`~dbt.adapters.dynamic.lake.changes.narrowed`.
+    """
+
+    rows: Rows
+    aside: Rows
+    distrust_statistics: Callable[[], None]
