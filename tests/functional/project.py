@@ -66,7 +66,7 @@ class LakeProject:
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements on the lake as somebody else would; returns the last one's rows."""
         self.close()
-        connection = self._connect()
+        connection = self.connect()
         try:
             rows: list[tuple[Any, ...]] = []
             for statement in statements:
@@ -133,7 +133,7 @@ class LakeProject:
         """Every dynamic table equals its query at its pins, both ways."""
         if not self.is_lake:
             return
-        connection = self._connect()
+        connection = self.connect()
         try:
             different = {name: text for name, text in differences(connection).items() if text}
         finally:
@@ -147,7 +147,8 @@ class LakeProject:
             environment.close()
         DuckDBConnectionManager._ENV = None
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the lake; it must be closed before dbt runs again."""
         connection = duckdb.connect()
         for name in ("sqlite_scanner", "ducklake"):
             load_extension(connection, name)

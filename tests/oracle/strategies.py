@@ -22,6 +22,19 @@ def cases(draw: Draw, plain: Plain) -> Case:
         draw: given by Hypothesis.
         plain: a database to bind queries in; what it holds is lost.
     """
+    (case,) = draw(families(plain, 1))
+    return case
+
+
+@st.composite
+def families(draw: Draw, plain: Plain, queries: int) -> list[Case]:
+    """Random cases that share their tables and their history.
+
+    Args:
+        draw: given by Hypothesis.
+        plain: a database to bind queries in; what it holds is lost.
+        queries: how many.
+    """
     tables = schemas.tables(draw)
     plain.reset()
     setup = schemas.ddl(tables)
@@ -30,11 +43,16 @@ def cases(draw: Draw, plain: Plain) -> Case:
     grammar = Grammar(draw, plain.describe)
     relations = [_relation(table) for table in tables]
     setup += _views(draw, grammar, relations, plain)
-    query = grammar.model(relations, pick(draw, _DEPTHS))
-    read = [table for table in tables if table.sql in grammar.read]
+    family = []
+    read: set[str] = set()
+    for _ in range(queries):
+        query = grammar.model(relations, pick(draw, _DEPTHS))
+        family.append((query.sql, frozenset(grammar.used)))
+        read |= set(grammar.read)
+        grammar.used, grammar.read = [], []
     setup += histories.first_rows(draw, tables)
-    steps = histories.history(draw, tables, read)
-    return Case(tuple(setup), query.sql, steps, frozenset(grammar.used))
+    steps = histories.history(draw, tables, [table for table in tables if table.sql in read])
+    return [Case(tuple(setup), sql, steps, used) for sql, used in family]
 
 
 def _relation(table: Table) -> Relation:
