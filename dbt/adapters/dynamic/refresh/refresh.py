@@ -40,6 +40,7 @@ from dbt.adapters.dynamic.refresh.stages import (
 from dbt.adapters.dynamic.refresh.state import (
     LAYOUT,
     Store,
+    bases_json,
     commit_info,
     pins_json,
     refresh_id_of,
@@ -97,6 +98,8 @@ class Refresh:
             "changes": changes,
         }
         self.decision = self.plan.decision
+        for disagreement in self.plan.disagreements:
+            logger.warning(disagreement.message(model.name))
 
     # What the materialization calls -------------------------------------------------------------
 
@@ -186,7 +189,7 @@ class Refresh:
             for commit in self._catalog.commits(visible, now):
                 if refresh_id_of(commit) == self.refresh_id:
                     visible = self.outcome.result_snapshot = commit.snapshot_id
-        self._invocation.built(self.model.key, visible)
+        self._invocation.built(self.model.key, visible, self.plan.bases)
 
     # Stages -------------------------------------------------------------------------------------
 
@@ -259,6 +262,7 @@ class Refresh:
             "columns": json.dumps(plan.columns),
             "keys": json.dumps(plan.keys),
             "pins": pins_json(plan.pins),
+            "bases": bases_json(plan.bases),
             "refresh_mode": model.config.refresh_mode.value,
             "refresh_mode_reason": f"{never.code}: {never.text}" if never else None,
             "target_lag": model.config.target_lag,
