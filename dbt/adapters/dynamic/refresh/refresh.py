@@ -17,6 +17,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import RefreshMode
 from dbt.adapters.dynamic.errors import SelfCheckFailed
+from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
@@ -136,7 +137,7 @@ class Refresh:
         between two refreshes, and the query may not be able to convert one of them.
         """
         text = error.msg if isinstance(error, DbtRuntimeError) else str(error)
-        if isinstance(error, SelfCheckFailed):
+        if isinstance(error, SelfCheckFailed) or FEED_MISCOUNTS in text:
             return Explained(Reason.SELF_CHECK_FAILED, text)
         strict = self.model.config.refresh_mode is RefreshMode.INCREMENTAL
         if self._stage_runs and self.decision.merge is not None and not strict:
