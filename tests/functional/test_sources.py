@@ -219,6 +219,30 @@ def test_rewritten_and_merged_files(built: LakeProject) -> None:
     assert outcome(built) == ("REINITIALIZE", "SNAPSHOT_EXPIRED")
 
 
+def test_star_over_a_dropped_column(project: LakeProject) -> None:
+    """§6.3: what the query read before counts as much as what it reads now."""
+    project.source("events", EVENTS)
+    project.model("by_key", "SELECT * FROM {{ source('raw', 'events') }}")
+    project.run()
+    project.sql("ALTER TABLE raw.events DROP COLUMN v")
+    assert outcome(project) == ("REINITIALIZE", "SOURCE_SCHEMA_CHANGED")
+    assert project.sql("SELECT column_name FROM (DESCRIBE main.by_key)") == [("id",), ("k",)]
+
+
+def test_a_dropped_column_whose_name_means_another_one_now(project: LakeProject) -> None:
+    """Without rates.k the subquery's k is that of events."""
+    project.source("events", EVENTS)
+    project.source("rates", "SELECT i AS id, 100 - i AS k FROM range(50) r(i)")
+    project.model(
+        "by_key",
+        "SELECT id FROM {{ source('raw', 'events') }} AS e WHERE EXISTS "
+        "(SELECT 1 FROM {{ source('raw', 'rates') }} AS r WHERE r.id = e.id AND k > 60)",
+    )
+    project.run()
+    project.sql("ALTER TABLE raw.rates DROP COLUMN k")
+    assert outcome(project) == ("REINITIALIZE", "SOURCE_SCHEMA_CHANGED")
+
+
 REWRITE = (
     "CALL ducklake_rewrite_data_files('lake', 'events', schema => 'raw', delete_threshold => 0)"
 )

@@ -847,8 +847,9 @@ class Grammar(Expressions):
                     outputs.append(Output(key.sql, key.kind, self.new_alias()))
             complete = len(outputs) == len(keys)
             outputs += [Output(one.sql, one.kind, self.new_alias()) for one in aggregates]
-            if self.chance(25):
-                kind = self.pick([one.kind for one in grouped if one.kind is not Kind.OTHER])
+            kinds = [one.kind for one in grouped if one.kind is not Kind.OTHER]
+            if self.chance(25) and kinds:
+                kind = self.pick(kinds)
                 sql = self._value(kind, grouped, visible)
                 outputs.append(Output(sql, kind, self.new_alias()))
                 complete = False

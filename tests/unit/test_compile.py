@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import duckdb
 import pytest
 
 from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
@@ -30,6 +31,21 @@ def text(lab: Lab, sql: str, kinds: Mapping[str, str]) -> str:
 
 
 JOIN = "SELECT o.id, c.name FROM orders AS o {} JOIN customers AS c ON o.customer = c.customer"
+
+
+def test_what_duckdb_does_not_bind_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the compiler asks: a query that DuckDB can run must never fail for it."""
+    query = lab.inline("SELECT customer, sum(amount + id) AS s FROM orders GROUP BY 1")
+    original = lab.engine.describe
+
+    def describe(sql: str) -> list[tuple[str, str]]:
+        if "orders.amount" in sql.replace('"', ""):
+            raise duckdb.ParserException("Parser Error: of a part")
+        return original(sql)
+
+    monkeypatch.setattr(lab.engine, "describe", describe)
+    with pytest.raises(NotIncremental, match="does not bind: Parser Error: of a part"):
+        lab.compile(query)
 
 
 def test_an_unchanged_table_gives_no_term(lab: Lab) -> None:

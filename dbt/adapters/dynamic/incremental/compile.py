@@ -206,8 +206,14 @@ def _compile(
     wanted = engine.describe(query.at())
     qualified = qualify(parsed, query.sources.values(), aggregates)
 
+    def describe(sql: str) -> list[tuple[str, str]]:
+        try:
+            return engine.describe(sql)
+        except Exception as error:  # whatever DuckDB's binder says about it
+            raise _not_bound(error) from error
+
     def build(settle: bool) -> tuple[Compiled, bool]:
-        builder = Builder(query.sources, aggregates, engine.describe, settle, names_in(qualified))
+        builder = Builder(query.sources, aggregates, describe, settle, names_in(qualified))
         top = builder.query(qualified, {})
         names = tuple(fold(name) for name, _ in wanted)
         if len(set(names)) != len(names):
@@ -227,18 +233,22 @@ def _compile(
         if refusal.reason.code is not Reason.NONDETERMINISTIC:
             raise
         compiled, correlated = build(settle=True)
-    try:
-        found = engine.describe(compiled.text)
-        if correlated:  # DuckDB cannot plan all of them with CTEs inside
+    found = describe(compiled.text)
+    if correlated:  # DuckDB cannot plan all of them with CTEs inside
+        try:
             engine.plan(compiled.text)
-    except Exception as error:  # whatever DuckDB's binder says about it
-        raise NotIncremental(
-            Reason.UNPARSED_SQL,
-            f"the normal form of this SQL does not bind: {str(error).strip().splitlines()[0]}",
-        ) from error
+        except Exception as error:  # whatever DuckDB's planner says about it
+            raise _not_bound(error) from error
     if [kind for _, kind in wanted] != [kind for _, kind in found]:
         raise _other_columns()
     return compiled
+
+
+def _not_bound(error: Exception) -> NotIncremental:
+    return NotIncremental(
+        Reason.UNPARSED_SQL,
+        f"the normal form of this SQL does not bind: {str(error).strip().splitlines()[0]}",
+    )
 
 
 def _other_columns() -> NotIncremental:

@@ -25,7 +25,7 @@ from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
-from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
+from dbt.adapters.dynamic.query.sources import ModelQuery, Source, inline, untracked_names
 from dbt.adapters.dynamic.refresh.consistency import (
     Disagreement,
     disagreements,
@@ -180,7 +180,7 @@ class Planner:
             unpinned=unpinned,
             compiled=compiled,
             changes=changes,
-            moved_columns=self._moved(changes, compiled),
+            moved_columns=self._moved(changes, compiled, query, functions),
         )
         try:
             decision = decide(facts)
@@ -444,14 +444,25 @@ class Planner:
         }
 
     def _moved(
-        self, changes: Mapping[SourceKey, SourceChange], compiled: Compiled | NotIncremental
+        self,
+        changes: Mapping[SourceKey, SourceChange],
+        compiled: Compiled | NotIncremental,
+        query: ModelQuery | None,
+        functions: Functions,
     ) -> dict[SourceKey, str]:
+        """What happened to the columns that the query read of altered sources, or reads now.
+
+        Both count: of a dropped column the query over the new version knows nothing.
+        """
+        altered = {key: change for key, change in changes.items() if change.altered}
+        before: Compiled | NotIncremental | None = None
+        if altered and query is not None and isinstance(compiled, Compiled):
+            before = self._compile_over_old_versions(query, altered, functions)
         moved: dict[SourceKey, str] = {}
-        for key, change in changes.items():
-            if not change.altered:
-                continue
-            if isinstance(compiled, Compiled):
+        for key, change in altered.items():
+            if isinstance(compiled, Compiled) and isinstance(before, Compiled):
                 referenced = compiled.columns.get(key, frozenset())
+                referenced |= before.columns.get(key, frozenset())
             else:  # which columns the query reads is not known: any of them may be
                 both = [
                     *change.table.columns,
@@ -462,6 +473,23 @@ class Planner:
             if what:
                 moved[key] = what
         return moved
+
+    def _compile_over_old_versions(
+        self,
+        query: ModelQuery,
+        altered: Mapping[SourceKey, SourceChange],
+        functions: Functions,
+    ) -> Compiled | NotIncremental:
+        sources = dict(query.sources)
+        for key, change in altered.items():
+            table = self._lakes[key[0]].table(key[1], key[2], change.old)
+            if table is None:
+                return NotIncremental(Reason.SOURCE_SCHEMA_CHANGED, "it had another name")
+            sources[key] = Source(sources[key].database, table, change.old)
+        try:
+            return self._compile(query.over(sources), functions)
+        except DbtRuntimeError as error:  # it reads a column that was added since
+            return NotIncremental(Reason.SOURCE_SCHEMA_CHANGED, str(error.msg))
 
     def _text(self, query: ModelQuery | None) -> str:
         """The query to evaluate: at its pins where it can be pinned."""

@@ -130,7 +130,8 @@ def call_name(node: exp.Expr | None) -> str:
 def replace(tree: exp.Expr, replacements: Sequence[tuple[exp.Expr, exp.Expr]]) -> exp.Expr:
     """The tree with other trees in place of some; the largest that match, from the top.
 
-    What is equal within a query in the tree means something else there, and stays.
+    What is equal within a query in the tree means something else there, and stays; so does the
+    function of a window: beside the aggregate sum(x), sum(x) OVER () is a sum over groups.
 
     Args:
         tree: the tree; it is changed in place.
@@ -142,10 +143,20 @@ def replace(tree: exp.Expr, replacements: Sequence[tuple[exp.Expr, exp.Expr]]) -
     for old, new in replacements:
         if tree == old:
             return new.copy()
-    if isinstance(tree, exp.Query):
-        return tree
+    return tree if isinstance(tree, exp.Query) else _inside(tree, replacements)
+
+
+def _inside(tree: exp.Expr, replacements: Sequence[tuple[exp.Expr, exp.Expr]]) -> exp.Expr:
+    """The tree itself, with other trees in place of some below it."""
     for name, value in list(tree.args.items()):
-        if isinstance(value, exp.Expr):
+        if isinstance(tree, exp.Window) and name == "this":
+            function = value
+            while isinstance(function, exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
+                if function.args.get("expression"):
+                    function.set("expression", replace(function.expression, replacements))
+                function = function.this
+            _inside(function, replacements)
+        elif isinstance(value, exp.Expr):
             tree.set(name, replace(value, replacements))
         elif isinstance(value, list) and any(isinstance(child, exp.Expr) for child in value):
             tree.set(
