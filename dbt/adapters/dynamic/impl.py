@@ -17,10 +17,10 @@ from dbt.adapters.contracts.connection import AdapterResponse
 from dbt.adapters.duckdb.impl import DuckDBAdapter
 from dbt.adapters.dynamic.config import SNOWFLAKE_KEYS, DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from dbt.adapters.dynamic.errors import DynamicTableError
+from dbt.adapters.dynamic.errors import DynamicTableError, TurnNeeded
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
-from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.reasons import Explained
 from dbt.adapters.dynamic.refresh.history import failure_row
 from dbt.adapters.dynamic.refresh.invocation import Invocation
@@ -55,7 +55,11 @@ class DynamicAdapter(DuckDBAdapter):
         super().__init__(config, mp_context)
         self._invocation = Invocation()
         self._session = Session(
-            self._rows, self.connections.aside, self.connections.distrust_statistics
+            self._rows,
+            self.connections.aside,
+            self.connections.distrust_statistics,
+            self.connections.reads_only,
+            self.connections.begin_to_write,
         )
 
     # dbt-duckdb's own ---------------------------------------------------------------------------
@@ -131,6 +135,9 @@ class DynamicAdapter(DuckDBAdapter):
     ) -> str:
         """Refresh a dynamic table in one transaction, again after a conflict.
 
+        With several threads, planning and computing come before, in a transaction that only
+        reads, beside those of other threads.
+
         Used as a call block: its body executes the stages of the refresh that it is given.
 
         Args:
@@ -154,13 +161,17 @@ class DynamicAdapter(DuckDBAdapter):
             partial=partial,
         )
         forced: Explained | None = None
+        reading_first = self.config.threads > 1
         attempt = 0
         while True:
             attempt += 1
             started_at = datetime.now(timezone.utc)
             refresh: Refresh | None = None
             try:
-                self.connections.begin()
+                if reading_first:
+                    self.connections.begin_reading()
+                else:
+                    self.connections.begin()
                 refresh = Refresh(
                     facts,
                     self._session,
@@ -175,8 +186,13 @@ class DynamicAdapter(DuckDBAdapter):
                 self.connections.commit()
                 refresh.committed(time.perf_counter() - committing)
                 return ""  # what the call block renders to
+            except TurnNeeded as why:
+                logger.debug(f"{facts.dynamic_table} starts over, with nobody beside: {why}")
+                self._undo(refresh)
+                reading_first = False
+                attempt -= 1
             except Exception as error:
-                self.connections.rollback_if_open()
+                self._undo(refresh)
                 if passes(error) and attempt <= config.retries:
                     wait = wait_seconds(attempt, config.retry_wait)
                     logger.info(
@@ -192,6 +208,12 @@ class DynamicAdapter(DuckDBAdapter):
                         continue
                 self._record_failure(facts, started_at, attempt, error)
                 raise
+
+    def _undo(self, refresh: Refresh | None) -> None:
+        """Roll back, and drop what was computed for the transaction that failed."""
+        self.connections.rollback_if_open()
+        for name in refresh.temporary if refresh is not None else ():
+            self._rows(f"DROP TABLE IF EXISTS {quoted('temp', name)}")
 
     def _record_failure(
         self, model: Model, started_at: datetime, attempt: int, error: Exception

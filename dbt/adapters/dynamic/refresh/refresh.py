@@ -10,13 +10,14 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import RefreshMode
-from dbt.adapters.dynamic.errors import SelfCheckFailed
+from dbt.adapters.dynamic.errors import SelfCheckFailed, TurnNeeded
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
@@ -80,6 +81,7 @@ class Refresh:
         self.outcome = Outcome()
         self.statements: list[str] = []
         self.started_at = datetime.now(timezone.utc)
+        self._session = session
         self._rows = session.rows
         self._lakes = lakes
         self._catalog = lakes[model.key[0]]
@@ -88,6 +90,7 @@ class Refresh:
         self._invocation = invocation
         self._invocation_id = invocation_id
         self._attempt = attempt
+        self._merging: Merging | None = None
         self._stage_runs = False
         self._statement_started = time.perf_counter()
         planner = Planner(model, session, lakes, invocation, forced)
@@ -109,7 +112,14 @@ class Refresh:
         if self.decision.action is RefreshAction.NO_DATA:
             return
         columns = tuple(name for name, _ in self.plan.columns)
-        merging = Merging(self.model, columns, self._engine, self.outcome)
+        self._merging = merging = Merging(
+            self.model,
+            columns,
+            self._engine,
+            self.outcome,
+            self._session.reads_only(),
+            self._begin_to_write,
+        )
         if self.decision.merge is not None:
             yield from merging.stages(self.decision.merge)
             if merging.gave_up is not None:
@@ -192,10 +202,32 @@ class Refresh:
                     visible = self.outcome.result_snapshot = commit.snapshot_id
         self._invocation.built(self.model.key, visible, self.plan.bases)
 
+    @property
+    def temporary(self) -> list[str]:
+        """Temporary tables that the connection still has."""
+        return list(self._merging.temporary) if self._merging is not None else []
+
     # Stages -------------------------------------------------------------------------------------
+
+    def _begin_to_write(self) -> None:
+        """From here on the transaction writes; what was planned before must still be true.
+
+        Raises:
+            TurnNeeded: it is not.
+        """
+        if not self._session.begin_to_write():
+            return
+        plan, now = self.plan, self._catalog.current_snapshot()
+        if now == plan.snapshot:
+            return
+        pinned = plan.query is not None and plan.query.pinnable
+        if not pinned or self._store.touched(self.model.key, plan.snapshot, now):
+            raise TurnNeeded(f"{self.model.dynamic_table} was changed while it was computed")
+        self.plan = replace(plan, snapshot=now)
 
     def _whole(self, merging: Merging) -> Iterator[Stage]:
         """The whole query. The table keeps its identity where its columns stay the same."""
+        self._begin_to_write()
         model, plan = self.model, self.plan
         exists = self._catalog.table(model.key[1], model.key[2], plan.snapshot) is not None
         if exists and self._fits():
@@ -231,6 +263,7 @@ class Refresh:
                 )
 
     def _bookkeeping(self) -> Iterator[Stage]:
+        self._begin_to_write()
         model, plan, store = self.model, self.plan, self._store
         if not store.exists(plan.snapshot):
             for statement in store.layout_statements():
