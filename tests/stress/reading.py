@@ -1,4 +1,4 @@
-"""Whether reading a DuckLake on several threads is safe beside one writing thread.
+"""Whether reading a DuckLake on several threads is safe, beside one writing thread or in turns.
 
 One thread commits one change after another and knows what each table holds at each snapshot, from
 its own arithmetic. The other threads read in every way that a refresh reads, and compare each
@@ -10,17 +10,18 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.turn import Turn
 
 SCHEMAS = ("left_side", "right_side")
 SUMMARY = "count(*), coalesce(sum(id), 0)::BIGINT, coalesce(sum(v), 0)::BIGINT"
 Rows = dict[int, int]
+Tables = dict[tuple[str, str], Rows]
 Summary = tuple[int, int, int]
 
 
@@ -40,7 +41,7 @@ class Version:
     """
 
     snapshot: int
-    tables: dict[tuple[str, str], Rows]
+    tables: Tables
     created: dict[tuple[str, str], int]
 
 
@@ -55,6 +56,11 @@ class Reading:
         seed: of the writer's and the readers' choices.
         ways: names of the ways of reading, all by default.
         changes: names of the writer's kinds of change, all by default.
+        turn: what keeps readers and the writer apart, or None to let them meet.
+
+    Attributes:
+        reads: how often each way of reading was used.
+        wrong: what did not fit.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -63,7 +69,7 @@ class Reading:
     seed: int = 1
     ways: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    exclusive: str = ""
+    turn: Turn | None = None
     reads: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     _versions: list[Version] = field(default_factory=list)
@@ -81,14 +87,20 @@ class Reading:
             thread.start()
         try:
             for _ in range(self.rounds):
-                version = writer.commit(self._versions[-1], self)
+                if self.turn:
+                    self.turn.take(writer.connection)
+                version = writer.commit(self._versions[-1])
                 with self._committed:
                     self._versions.append(version)
                     self._committed.notify_all()
+                if self.turn:
+                    self.turn.give(writer.connection)
         except duckdb.Error as error:
             self.wrong.append(f"the writer: {error}")
         finally:
             self._done = True
+            if self.turn:
+                self.turn.give(writer.connection)
             with self._committed:
                 self._committed.notify_all()
             for thread in threads:
@@ -103,43 +115,19 @@ class Reading:
         ways = self.ways or WAYS
         while not self._done:
             way = reader.random.choice(ways)
-            self.shared()
+            if self.turn:
+                self.turn.join(reader.connection)
             try:
                 wrong = getattr(reader, way)()
             except duckdb.Error as error:
                 wrong = f"{type(error).__name__}: {error}"
                 reader.reset()
             finally:
-                self.unshared()
+                if self.turn:
+                    self.turn.give(reader.connection)
             self.reads[way] += 1
             if wrong:
                 self.wrong.append(f"{way}: {wrong}")
-
-    _n = 0
-    _w = False
-
-    def shared(self):
-        if self.exclusive:
-            with self._committed:
-                self._committed.wait_for(lambda: not self._w)
-                self._n += 1
-
-    def unshared(self):
-        if self.exclusive:
-            with self._committed:
-                self._n -= 1
-                self._committed.notify_all()
-
-    def lock(self):
-        if self.exclusive:
-            with self._committed:
-                self._w = True
-                self._committed.wait_for(lambda: self._n == 0)
-
-    def unlock(self):
-        with self._committed:
-            self._w = False
-            self._committed.notify_all()
 
     def versions(self) -> list[Version]:
         """All commits so far."""
@@ -155,52 +143,43 @@ class Reading:
 class _Writer:
     def __init__(
         self,
-        cursor: duckdb.DuckDBPyConnection,
+        connection: duckdb.DuckDBPyConnection,
         random: random.Random,
         changes: tuple[str, ...],
     ) -> None:
-        self._cursor = cursor
+        self.connection = connection
         self._random = random
         self._changes = changes or CHANGES
         self._next = 1
+        self._made: set[tuple[str, str]] = set()
 
     def start(self) -> Version:
-        tables: dict[tuple[str, str], Rows] = {}
+        tables: Tables = {}
         for schema in SCHEMAS:
-            self._cursor.execute(f"CREATE SCHEMA lake.{schema}")
+            self.connection.execute(f"CREATE SCHEMA lake.{schema}")
             for number in range(3):
                 self._create(tables, (schema, f"t{number}"), "CREATE TABLE")
         snapshot = self._snapshot()
-        return Version(snapshot, tables, {name: snapshot for name in tables})
+        return Version(snapshot, tables, dict.fromkeys(tables, snapshot))
 
-    def commit(self, before: Version, reading) -> Version:
+    def commit(self, before: Version) -> Version:
         """Make one or two changes in one transaction."""
         tables = dict(before.tables)
-        reading.lock()
-        self._cursor.execute("BEGIN")
-        if reading.exclusive == "begin":
-            self._cursor.execute("SELECT * FROM duckdb_schemas()").fetchall()
-            self._cursor.execute("SELECT * FROM duckdb_tables()").fetchall()
-            reading.unlock()
+        self._made.clear()
+        self.connection.execute("BEGIN")
         for _ in range(self._random.choice((1, 1, 2))):
             getattr(self, "_" + self._random.choice(self._changes))(tables)
-        self._cursor.execute("COMMIT")
-        reading.unlock()
+        self.connection.execute("COMMIT")
         snapshot = self._snapshot()
-        # A table object that was made anew is another dict; changed rows are kept in copies, too.
         created = {
-            name: before.created.get(name, snapshot) if name not in self._made else snapshot
-            for name in tables
+            name: snapshot if name in self._made else before.created[name] for name in tables
         }
-        self._made.clear()
         return Version(snapshot, tables, created)
-
-    _made: set[tuple[str, str]] = set()
 
     def misplaced(self, last: Version) -> list[str]:
         """Tables that are not where they were created, by the catalog's own metadata."""
         found = set(
-            self._cursor.execute(
+            self.connection.execute(
                 "SELECT s.schema_name, t.table_name FROM __ducklake_metadata_lake.ducklake_table t "
                 "JOIN __ducklake_metadata_lake.ducklake_schema s USING (schema_id) "
                 "WHERE t.end_snapshot IS NULL"
@@ -210,19 +189,20 @@ class _Writer:
         return [f"{one} is misplaced or lost" for one in sorted(found ^ wanted)]
 
     def _snapshot(self) -> int:
-        row = self._cursor.execute("SELECT id FROM ducklake_current_snapshot('lake')").fetchone()
+        row = self.connection.execute(
+            "SELECT id FROM ducklake_current_snapshot('lake')"
+        ).fetchone()
         assert row is not None
         return int(row[0])
 
-    def _any(self, tables: dict[tuple[str, str], Rows]) -> tuple[str, str]:
-        return self._random.choice(sorted(tables))
+    def _any(self, tables: Tables) -> tuple[str, str]:
+        """A table that this transaction has not made."""
+        return self._random.choice(sorted(tables.keys() - self._made))
 
-    def _create(
-        self, tables: dict[tuple[str, str], Rows], name: tuple[str, str], how: str
-    ) -> None:
+    def _create(self, tables: Tables, name: tuple[str, str], how: str) -> None:
         rows = self._new_rows(self._random.choice((3, 2000)))
         first, last = min(rows), max(rows)
-        self._cursor.execute(
+        self.connection.execute(
             f"{how} lake.{name[0]}.{name[1]} AS SELECT i::BIGINT AS id, (i * 7)::BIGINT AS v "
             f"FROM range({first}, {last + 1}) r(i)"
         )
@@ -234,82 +214,82 @@ class _Writer:
         self._next += count
         return {i: i * 7 for i in range(first, first + count)}
 
-    def _insert(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _insert(self, tables: Tables) -> None:
         self._add(tables, 3000)
 
-    def _inlined(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _inlined(self, tables: Tables) -> None:
         self._add(tables, 3)
 
-    def _add(self, tables: dict[tuple[str, str], Rows], count: int) -> None:
+    def _add(self, tables: Tables, count: int) -> None:
         name, rows = self._any(tables), self._new_rows(count)
         first, last = min(rows), max(rows)
-        self._cursor.execute(
+        self.connection.execute(
             f"INSERT INTO lake.{name[0]}.{name[1]} (id, v) SELECT i, i * 7 "
             f"FROM range({first}, {last + 1}) r(i)"
         )
         tables[name] = {**tables[name], **rows}
 
-    def _delete(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _delete(self, tables: Tables) -> None:
         name, rest = self._any(tables), self._random.randrange(5)
-        self._cursor.execute(f"DELETE FROM lake.{name[0]}.{name[1]} WHERE id % 5 = {rest}")
+        self.connection.execute(f"DELETE FROM lake.{name[0]}.{name[1]} WHERE id % 5 = {rest}")
         tables[name] = {i: v for i, v in tables[name].items() if i % 5 != rest}
 
-    def _update(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _update(self, tables: Tables) -> None:
         name, rest = self._any(tables), self._random.randrange(5)
-        self._cursor.execute(
+        self.connection.execute(
             f"UPDATE lake.{name[0]}.{name[1]} SET v = v + 1 WHERE id % 5 = {rest}"
         )
         tables[name] = {i: v + (i % 5 == rest) for i, v in tables[name].items()}
 
-    def _new_table(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _new_table(self, tables: Tables) -> None:
         name = (self._random.choice(SCHEMAS), f"n{self._next}")
         self._create(tables, name, "CREATE TABLE")
 
-    def _replace(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _replace(self, tables: Tables) -> None:
         self._create(tables, self._any(tables), "CREATE OR REPLACE TABLE")
 
-    def _drop(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _drop(self, tables: Tables) -> None:
         name = self._any(tables)
         if len(tables) > 4:
-            self._cursor.execute(f"DROP TABLE lake.{name[0]}.{name[1]}")
+            self.connection.execute(f"DROP TABLE lake.{name[0]}.{name[1]}")
             del tables[name]
 
-    def _swap(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _swap(self, tables: Tables) -> None:
         """As dbt's materialization ``table`` does."""
         name = self._any(tables)
         full = f"lake.{name[0]}.{name[1]}"
         rows = self._new_rows(20)
         first, last = min(rows), max(rows)
-        self._cursor.execute(
+        self.connection.execute(
             f"CREATE TABLE {full}__dbt_tmp AS SELECT i::BIGINT AS id, (i * 7)::BIGINT AS v "
             f"FROM range({first}, {last + 1}) r(i)"
         )
-        self._cursor.execute(f"ALTER TABLE {full} RENAME TO {name[1]}__dbt_backup")
-        self._cursor.execute(f"ALTER TABLE {full}__dbt_tmp RENAME TO {name[1]}")
-        self._cursor.execute(f"DROP TABLE {full}__dbt_backup")
+        self.connection.execute(f"ALTER TABLE {full} RENAME TO {name[1]}__dbt_backup")
+        self.connection.execute(f"ALTER TABLE {full}__dbt_tmp RENAME TO {name[1]}")
+        self.connection.execute(f"DROP TABLE {full}__dbt_backup")
         tables[name] = rows
         self._made.add(name)
 
-    def _add_column(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _add_column(self, tables: Tables) -> None:
         name = self._any(tables)
-        self._cursor.execute(
+        self.connection.execute(
             f"ALTER TABLE lake.{name[0]}.{name[1]} ADD COLUMN c{self._next} INTEGER DEFAULT 1"
         )
         self._next += 1
 
-    def _schema(self, tables: dict[tuple[str, str], Rows]) -> None:
+    def _schema(self, tables: Tables) -> None:
         """A schema that comes in one commit and goes in the next."""
         name = "passing"
-        known = self._cursor.execute(
+        known = self.connection.execute(
             f"SELECT 1 FROM duckdb_schemas() WHERE schema_name = '{name}'"
         ).fetchall()
-        self._cursor.execute(f"DROP SCHEMA lake.{name}" if known else f"CREATE SCHEMA lake.{name}")
-
-    def _view(self, tables: dict[tuple[str, str], Rows]) -> None:
-        name = self._any(tables)
-        self._cursor.execute(
-            f"CREATE OR REPLACE VIEW lake.{name[0]}.a_view AS SELECT 1 AS one"
+        self.connection.execute(
+            f"DROP SCHEMA lake.{name}" if known else f"CREATE SCHEMA lake.{name}"
         )
+
+    def _view(self, tables: Tables) -> None:
+        name = self._any(tables)
+        self.connection.execute(f"CREATE OR REPLACE VIEW lake.{name[0]}.a_view AS SELECT 1 AS one")
 
 
 CHANGES = (
@@ -329,21 +309,21 @@ CHANGES = (
 
 class _Reader:
     def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, random: random.Random, reading: Reading
+        self, connection: duckdb.DuckDBPyConnection, random: random.Random, reading: Reading
     ) -> None:
-        self._cursor = cursor
+        self.connection = connection
         self.random = random
         self._reading = reading
 
     def reset(self) -> None:
         """Leave a transaction that an error ended."""
         try:
-            self._cursor.execute("ROLLBACK")
+            self.connection.execute("ROLLBACK")
         except duckdb.Error:
             return
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return self._cursor.execute(sql).fetchall()
+        return self.connection.execute(sql).fetchall()
 
     def _version(self) -> tuple[Version, tuple[str, str], str]:
         """A version, a table of it, and how to read that table then."""
@@ -354,12 +334,14 @@ class _Reader:
     def pinned(self) -> str:
         """A version of a table."""
         version, name, at = self._version()
-        return _differs(self._rows(f"SELECT {SUMMARY} FROM {at}")[0], summary(version.tables[name]))
+        return _differs(
+            self._rows(f"SELECT {SUMMARY} FROM {at}")[0], summary(version.tables[name])
+        )
 
     def into_temporary(self) -> str:
         """A version of a table, into a temporary table."""
         version, name, at = self._version()
-        self._cursor.execute(f"CREATE OR REPLACE TEMP TABLE kept AS SELECT id, v FROM {at}")
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE kept AS SELECT id, v FROM {at}")
         found = self._rows(f"SELECT {SUMMARY} FROM kept")[0]
         return _differs(found, summary(version.tables[name]))
 
@@ -381,11 +363,12 @@ class _Reader:
         """A version of a table, twice in one transaction, with a commit in between."""
         version, name, at = self._version()
         seen = len(self._reading.versions())
-        self._cursor.execute("BEGIN")
+        self.connection.execute("BEGIN")
         first = self._rows(f"SELECT {SUMMARY} FROM {at}")[0]
-        self._reading.wait_for_a_commit(seen)
+        if self._reading.turn is None:
+            self._reading.wait_for_a_commit(seen)
         second = self._rows(f"SELECT {SUMMARY} FROM {at}")[0]
-        self._cursor.execute("COMMIT")
+        self.connection.execute("COMMIT")
         wanted = summary(version.tables[name])
         return _differs(first, wanted) or _differs(second, wanted)
 
@@ -395,20 +378,17 @@ class _Reader:
         older = [
             one
             for one in self._reading.versions()
-            if one.snapshot < version.snapshot
-            and one.created.get(name) == version.created[name]
+            if one.snapshot < version.snapshot and one.created.get(name) == version.created[name]
         ]
         if not older:
             return ""
         old = self.random.choice(older[-12:])
         arguments = f"'lake', '{name[0]}', '{name[1]}', {old.snapshot + 1}, {version.snapshot}"
         ((count, ids, values),) = self._rows(
-            f"SELECT {SUMMARY} FROM ("
-            f"SELECT id, v FROM ducklake_table_insertions({arguments}))"
+            f"SELECT {SUMMARY} FROM (SELECT id, v FROM ducklake_table_insertions({arguments}))"
         )
         ((less, less_ids, less_values),) = self._rows(
-            f"SELECT {SUMMARY} FROM ("
-            f"SELECT id, v FROM ducklake_table_deletions({arguments}))"
+            f"SELECT {SUMMARY} FROM (SELECT id, v FROM ducklake_table_deletions({arguments}))"
         )
         then, now = summary(old.tables[name]), summary(version.tables[name])
         found = (count - less, ids - less_ids, values - less_values)
@@ -422,11 +402,10 @@ class _Reader:
             found = self._rows(f"SELECT {SUMMARY} FROM lake.{name[0]}.{name[1]}")[0]
         except duckdb.CatalogException:
             found = ()
-        if not self._reading.exclusive: self._reading.wait_for_a_commit(len(self._reading.versions()))
+        if self._reading.turn is None:  # with it nobody commits before this is through
+            self._reading.wait_for_a_commit(len(self._reading.versions()))
         meanwhile = self._reading.versions()[len(before) - 1 :]
-        possible = [
-            summary(one.tables[name]) if name in one.tables else () for one in meanwhile
-        ]
+        possible = [summary(one.tables[name]) if name in one.tables else () for one in meanwhile]
         if self._reading._done or found in possible:
             return ""
         return f"{found} was never so, only {possible}"

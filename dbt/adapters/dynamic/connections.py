@@ -21,7 +21,6 @@ from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.turn import Turn
 from dbt.adapters.exceptions import FailedToConnectError
 
-
 _STATISTICS = "statistics_propagation"
 
 
