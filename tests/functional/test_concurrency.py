@@ -9,7 +9,10 @@ import pytest
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
+from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
+
+pytestmark = any_catalog
 
 EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
 BY_KEY = (
