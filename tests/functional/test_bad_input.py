@@ -40,7 +40,7 @@ def error(project: LakeProject, *arguments: str, model: str = "by_key") -> str:
         ("immutable_where", "k > 1", "'immutable_where' is refused: every row is kept equal"),
         ("row_access_policy", "p", "'row_access_policy' is refused: DuckLake has no row access"),
         ("sql_header", "SET x", "'sql_header' is refused: a refresh runs several statements"),
-        ("consistency", "latest", "consistency is 'latest'; accepted: strict"),
+        ("consistency", "newest", "consistency is 'newest'; accepted: strict, latest"),
     ],
 )
 def test_configuration(project: LakeProject, key: str, value: Any, expected: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dbt.adapters.dynamic.lake import changes
 from tests.functional.project import LakeProject
 
 EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
@@ -282,6 +283,21 @@ def test_a_base_snapshot_that_ducklake_reads_twice_is_not_read(project: LakeProj
     )
     project.run()
     assert project.sql("SELECT count(*) FROM main.all_of_them") == [(498,)]
+
+
+def test_feed_that_does_not_add_up(project: LakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What DuckLake's metadata do not say must not become a wrong row."""
+    project.source("events", EVENTS)
+    for name, mode in {"auto": "auto", "strict": "incremental"}.items():
+        project.model(
+            name, "SELECT id FROM {{ source('raw', 'events') }} WHERE v > 3", refresh_mode=mode
+        )
+    project.run()
+    project.sql("INSERT INTO raw.events VALUES (600, 1, 9)", "DELETE FROM raw.events WHERE id = 9")
+    monkeypatch.setattr(changes, "_DELETES", frozenset())
+    for one in project.run().values():
+        assert (one["refresh_action"], one["reason_code"]) == ("REINITIALIZE", "SELF_CHECK_FAILED")
+        assert "the change feed does not add up to the rows of lake.raw.events" in one["reason"]
 
 
 def test_view_is_inlined_and_followed(project: LakeProject) -> None:

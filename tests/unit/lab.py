@@ -108,7 +108,7 @@ class Lake:
         invocation = Invocation()
         invocation.base("lake", lambda: at)
         target = ("lake", "main", "the model itself")
-        resolver = LakeResolver({"lake": self.catalog}, invocation, {}, target, "model")
+        resolver = LakeResolver({"lake": self.catalog}, invocation, {}, {}, False, target, "model")
         return inline(sql, self.engine.parse_tree, resolver, "lake", "main")
 
     def compile(self, query: ModelQuery, unique_key: tuple[str, ...] = ()) -> Compiled:

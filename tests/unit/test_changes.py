@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import duckdb
 import pytest
 
+from dbt.adapters.dynamic.incremental.merges import Append, BagMerge
 from dbt.adapters.dynamic.lake.catalog import Commit, TableVersion
 from dbt.adapters.dynamic.lake.changes import (
     ChangeKind,
@@ -15,6 +19,7 @@ from dbt.adapters.dynamic.lake.changes import (
     narrowed,
     words_for,
 )
+from dbt.adapters.dynamic.query.lowering import lower
 from tests.unit.lab import Lake
 
 FLUSH = "CALL ducklake_flush_inlined_data('lake')"
@@ -73,6 +78,8 @@ def _change(lake: Lake, *statements: str) -> SourceChange:
             ],
             ChangeKind.INSERTS,
         ),
+        # The deletions feed shows a row twice.
+        (["BEGIN", "DELETE FROM t WHERE a = 7", "DELETE FROM t", "COMMIT"], ChangeKind.CHANGES),
         # Somebody else's commits.
         (["CREATE TABLE u AS FROM t", "DELETE FROM u", "CREATE SCHEMA s"], ChangeKind.UNCHANGED),
         (['CREATE TABLE "inserted_into_table:1" (a INTEGER)'], ChangeKind.UNCHANGED),
@@ -366,3 +373,26 @@ def test_the_public_name_and_the_key_of_a_pin() -> None:
     pin = Pin("Lake", "Sales", "Größe", 1, "u", 3)
     assert pin.source == "Lake.Sales.Größe"
     assert pin.key == ("lake", "sales", "größe")
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["BEGIN", LOAD, "UPDATE t SET b = 9 WHERE a = 7", "COMMIT"],  # a row too many
+        ["DELETE FROM t WHERE a = 7"],  # none at all
+    ],
+)
+def test_a_feed_that_does_not_add_up_is_not_merged(t: Lake, statements: list[str]) -> None:
+    """Whatever DuckLake says of a commit: the table must have grown by what the feed shows."""
+    query = "SELECT a FROM t"
+    change = _change(t, *statements)
+    assert change.kind is ChangeKind.CHANGES
+    compiled = t.compile(t.inline(query))
+    key = ("lake", "main", "t")
+    right = compiled.merge({key: change})
+    assert isinstance(right, BagMerge)
+    t.rows(lower(right.delta))
+    wrong = compiled.merge({key: replace(change, kind=ChangeKind.INSERTS)})
+    assert isinstance(wrong, Append)
+    with pytest.raises(duckdb.InvalidInputException, match="does not add up to the rows of lake"):
+        t.rows(lower(wrong.rows))

@@ -20,6 +20,13 @@ class RefreshMode(str, Enum):
     FULL = "full"
 
 
+class Consistency(str, Enum):
+    """Which versions of its sources a table reads (design.md §7)."""
+
+    STRICT = "strict"
+    LATEST = "latest"
+
+
 # Accepted so that a dbt-snowflake model runs unchanged; they name things that do not exist here.
 SNOWFLAKE_KEYS = (
     "snowflake_warehouse",
@@ -76,6 +83,8 @@ class DynamicTableConfig:
         cardinality_threshold: the share of affected keys, 0 to 1, above which to refresh in full.
         unique_key: columns that identify a row; the key of a query that has none of its own.
         deduplicate: write only the rows that differ.
+        consistency: strict: one version of every base table among the ancestors; latest: every
+            source at its newest.
         target_lag: how old the data may get, as written, or None.
         retries: how often a conflict or a passing I/O error is tried again.
         retry_wait: seconds before the first of these tries; it doubles each time, with jitter.
@@ -85,6 +94,7 @@ class DynamicTableConfig:
     cardinality_threshold: float = 0.3
     unique_key: tuple[str, ...] = ()
     deduplicate: bool = False
+    consistency: Consistency = Consistency.STRICT
     target_lag: str | None = None
     retries: int = 3
     retry_wait: float = 1.0
@@ -197,6 +207,7 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "cardinality_threshold": (_threshold, "a number from 0 to 1"),
     "unique_key": (_names, "a column or a list of columns"),
     "deduplicate": (_flag, "true, false"),
+    "consistency": (lambda value: Consistency(_text(value).lower()), "strict, latest"),
     "target_lag": (_lag, "a duration such as '5 minutes' or '1 hour', or downstream"),
     "retries": (_count, "a whole number, 0 or more"),
     "retry_wait": (_wait, "a duration such as '1s'"),
@@ -204,7 +215,6 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 # Keys of the interface of which only some values are built; the rest must not pass in silence.
 _UNSUPPORTED_VALUES = {
-    "consistency": (("strict",), "'latest' is not built yet"),
     "initialize": (("on_create",), "'on_schedule' is not built yet"),
     "on_configuration_change": (("apply",), "'continue' and 'fail' are not built yet"),
     "on_schema_change": (

@@ -58,7 +58,7 @@ class Commit:
     Attributes:
         snapshot_id: the snapshot that the commit made.
         changes: DuckLake's words for what happened (``inserted_into_table``, …), by table id,
-            and deleted_from_table where it should have said so.
+            with what it should have said (see `LakeCatalog.commits`).
         extra_info: what the writer attached with set_commit_message, or "".
     """
 
@@ -66,6 +66,9 @@ class Commit:
     changes: dict[int, frozenset[str]]
     extra_info: str
 
+
+# Our own word: the deletions feed shows some rows of this commit twice.
+DELETED_TWICE = "deleted_twice"
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _CHANGE = re.compile(r"(\w+):(\d+)(?=,|$)")
@@ -188,26 +191,34 @@ class LakeCatalog:
     def commits(self, after: int, upto: int) -> list[Commit]:
         """The commits of (after, upto] that have not expired, oldest first.
 
-        A commit that inserts rows and deletes some of them says inserted_into_table only, and
-        yet the insertions feed shows all of them (DuckLake 1.5.5). Its delete file tells.
+        Two things that DuckLake 1.5.5 does not say are told by the files: a commit that inserts
+        rows and deletes some of them says inserted_into_table only, and yet the insertions feed
+        shows all of them; and where a commit deletes some rows of a file and then the rest, the
+        deletions feed shows the first ones twice.
         """
         rows = self._rows(
-            "SELECT s.snapshot_id, c.changes_made, c.commit_extra_info, d.tables "
+            "SELECT s.snapshot_id, c.changes_made, c.commit_extra_info, d.deleted, d.twice "
             f"FROM {self._metadata('ducklake_snapshot')} s "
             f"LEFT JOIN {self._metadata('ducklake_snapshot_changes')} c USING (snapshot_id) "
-            "LEFT JOIN (SELECT begin_snapshot AS snapshot_id, list(table_id) AS tables "
-            f"FROM {self._metadata('ducklake_delete_file')} "
-            f"WHERE begin_snapshot > {after:d} AND begin_snapshot <= {upto:d} GROUP BY ALL) d "
+            "LEFT JOIN (SELECT d.begin_snapshot AS snapshot_id, list(d.table_id) AS deleted, "
+            "list(f.table_id) FILTER (f.table_id IS NOT NULL) AS twice "
+            f"FROM {self._metadata('ducklake_delete_file')} d "
+            f"LEFT JOIN {self._metadata('ducklake_data_file')} f "
+            "ON f.data_file_id = d.data_file_id AND f.end_snapshot = d.begin_snapshot "
+            f"AND f.end_snapshot > {after:d} AND f.end_snapshot <= {upto:d} "
+            f"WHERE d.begin_snapshot > {after:d} AND d.begin_snapshot <= {upto:d} GROUP BY ALL) d "
             "USING (snapshot_id) "
             f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} ORDER BY 1"
         )
         commits = []
-        for snapshot, changes_made, extra_info, tables in rows:
+        for snapshot, changes_made, extra_info, deleted, twice in rows:
             changes = parse_changes(changes_made or "")
-            for table_id in tables or ():
-                words = changes.get(int(table_id), frozenset())
+            for table_id in map(int, deleted or ()):
+                words = changes.get(table_id, frozenset())
                 if "inserted_into_table" in words:
-                    changes[int(table_id)] = words | {"deleted_from_table"}
+                    changes[table_id] = words | {"deleted_from_table"}
+            for table_id in map(int, twice or ()):
+                changes[table_id] = changes.get(table_id, frozenset()) | {DELETED_TWICE}
             commits.append(Commit(int(snapshot), changes, extra_info or ""))
         return commits
 

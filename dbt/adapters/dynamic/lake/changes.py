@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, TableVersion
+from dbt.adapters.dynamic.lake.catalog import DELETED_TWICE, Commit, LakeCatalog, TableVersion
 from dbt.adapters.dynamic.names import fold
 
 # DuckLake's words in ducklake_snapshot_changes, as DuckDB 1.5.5 writes them.
@@ -17,7 +17,9 @@ _COMPACTIONS = frozenset({"merge_adjacent", "inline_flush"})
 _REWRITE = frozenset({"rewrite_delete"})
 # Renames, columns, comments, partitioning: the table's versions are compared instead.
 _ALTERS = frozenset({"altered_table"})
-_KNOWN = _INSERTS | _DELETES | _COMPACTIONS | _REWRITE | _ALTERS
+# The feed cannot be read as it is; the two versions can.
+_MISLEADING = _REWRITE | {DELETED_TWICE}
+_KNOWN = _INSERTS | _DELETES | _COMPACTIONS | _MISLEADING | _ALTERS
 
 
 class ChangeKind(Enum):
@@ -70,8 +72,9 @@ class SourceChange:
         old: the pinned snapshot.
         new: the target snapshot.
         kind: what happened.
-        rewritten: files of the table were rewritten in between; the feed then shows every
-            surviving row (design.md §6.13) and the two versions are compared instead.
+        rewritten: files of the table were rewritten in between, so that the feed shows every
+            surviving row (design.md §6.13), or it shows rows twice (`DELETED_TWICE`); the two
+            versions are compared instead.
         altered: ALTER ran in between, so columns may differ without a changed row (§6.3).
         detail: what a reader should know, for messages.
     """
@@ -190,7 +193,7 @@ def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: in
             )
         deletes = bool(words & _DELETES) or bool(words - _KNOWN)
         kind = ChangeKind.CHANGES if deletes else ChangeKind.INSERTS
-        return change(kind, rewritten=bool(words & _REWRITE), altered=altered)
+        return change(kind, rewritten=bool(words & _MISLEADING), altered=altered)
     return change(ChangeKind.UNCHANGED, altered=altered)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from dbt.adapters.dynamic.query.functions import Functions
 
 RelationKey = tuple[str, str, str]
+# Which versions of base tables a dynamic table's rows come from; see `consistency`.
+Bases = Mapping[RelationKey, frozenset[int]]
 
 
 class Invocation:
@@ -21,6 +23,8 @@ class Invocation:
         self._lock = threading.Lock()
         self._base: dict[str, int] = {}
         self._results: dict[RelationKey, int] = {}
+        self._bases: dict[RelationKey, Bases] = {}
+        self._lakes_with_bases: set[str] = set()
         self._functions: Functions = {}
 
     def base(self, database: str, current_snapshot: Callable[[], int]) -> int:
@@ -42,10 +46,37 @@ class Invocation:
                 self._functions = load()
             return self._functions
 
-    def built(self, relation: RelationKey, snapshot: int) -> None:
-        """Note that this invocation built a relation, and a snapshot that shows the result."""
+    def built(self, relation: RelationKey, snapshot: int, bases: Bases | None = None) -> None:
+        """Note that this invocation built a relation, and a snapshot that shows the result.
+
+        Args:
+            relation: the relation.
+            snapshot: a snapshot that shows it.
+            bases: of a dynamic table.
+        """
         with self._lock:
             self._results[relation] = snapshot
+            if bases is None:
+                self._bases.pop(relation, None)
+            else:
+                self._bases[relation] = bases
+
+    def bases(
+        self, database: str, load: Callable[[int], Mapping[RelationKey, Bases]]
+    ) -> dict[RelationKey, Bases]:
+        """The bases of all dynamic tables that live in a lake, as this invocation reads them.
+
+        Args:
+            database: the lake, whose base snapshot is known.
+            load: gives them as of a snapshot; asked once.
+        """
+        with self._lock:
+            if database not in self._lakes_with_bases:
+                for relation, bases in load(self._base[database]).items():
+                    if relation not in self._results:
+                        self._bases[relation] = bases
+                self._lakes_with_bases.add(database)
+            return {key: bases for key, bases in self._bases.items() if key[0] == database}
 
     def result(self, relation: RelationKey) -> int | None:
         """The snapshot to read a relation at if this invocation built it, else None."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dbt_common.exceptions import DbtRuntimeError
 
+from dbt.adapters.dynamic.config import Consistency
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
@@ -25,8 +26,14 @@ from dbt.adapters.dynamic.query.functions import Functions, called_macros, unsta
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
+from dbt.adapters.dynamic.refresh.consistency import (
+    Disagreement,
+    disagreements,
+    merged,
+    shared_versions,
+)
 from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never_incremental
-from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
+from dbt.adapters.dynamic.refresh.invocation import Bases, Invocation, RelationKey
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 from dbt.adapters.dynamic.refresh.state import State, Store, TargetCheck, check_target
@@ -59,6 +66,8 @@ class Plan:
         pins: the versions to read.
         incremental_reason: why no refresh of the model is incremental, or None.
         keys: the key columns, where the query has some.
+        bases: the versions of base tables that its rows come from.
+        disagreements: base tables that it sees at several versions.
         text: the query to evaluate: at its pins where it can be pinned.
         as_built: the table is the one that its last refresh left, with its columns.
     """
@@ -73,6 +82,8 @@ class Plan:
     pins: tuple[Pin, ...]
     incremental_reason: Explained | None
     keys: tuple[str, ...]
+    bases: Bases
+    disagreements: list[Disagreement]
     text: str
     as_built: bool
 
@@ -122,7 +133,18 @@ class Planner:
         snapshot = catalog.current_snapshot()
         state = self._store.read(model.key, snapshot)
         floors = {pin.key: pin.snapshot for pin in state.pins} if state else {}
-        query, unpinned = self._inline(floors)
+        query, unpinned = self._inline(floors, {})
+        upstream = self._upstream(query)
+        strict = model.config.consistency is Consistency.STRICT
+        shared = shared_versions(
+            upstream.values() if strict else (),
+            floors,
+            lambda key: self._invocation.result(key) is not None,
+        )
+        if query and any(
+            shared.get(key, one.snapshot) != one.snapshot for key, one in query.sources.items()
+        ):
+            query, unpinned = self._inline(floors, shared)
         sources = query.sources if query else {}
         pins = tuple(
             Pin(
@@ -136,6 +158,7 @@ class Planner:
             )
             for key, source in sources.items()
         )
+        read_at = {pin.key: pin.snapshot for pin in pins}
         functions = self._functions(query)
         fingerprint = self._fingerprint(query, functions)
         looking = time.perf_counter()
@@ -188,6 +211,8 @@ class Planner:
             pins=pins,
             incremental_reason=never_incremental(facts),
             keys=compiled.keys if isinstance(compiled, Compiled) else (),
+            bases=merged(read_at, upstream),
+            disagreements=disagreements(read_at, upstream, self._lakes) if strict else [],
             text=compiled.text
             if isinstance(compiled, Compiled) and compiled.settled
             else self._text(query),
@@ -221,12 +246,30 @@ class Planner:
             )
         )
 
+    def _upstream(self, query: ModelQuery | None) -> dict[RelationKey, Bases]:
+        """The bases of the dynamic tables that the query reads."""
+        if query is None:
+            return {}
+        found: dict[RelationKey, Bases] = {}
+        for database in {key[0] for key in query.sources}:
+            store = Store(self._rows, self._lakes[database])
+            found |= self._invocation.bases(database, store.bases)
+        return {key: found[key] for key in query.sources if key in found}
+
     def _inline(
-        self, floors: Mapping[RelationKey, int]
+        self, floors: Mapping[RelationKey, int], shared: Mapping[RelationKey, int]
     ) -> tuple[ModelQuery | None, Explained | None]:
         """The query with views inlined, and why it cannot be pinned, if so."""
         model = self.model
-        resolver = LakeResolver(self._lakes, self._invocation, floors, model.key, model.name)
+        resolver = LakeResolver(
+            self._lakes,
+            self._invocation,
+            floors,
+            shared,
+            model.config.consistency is Consistency.LATEST,
+            model.key,
+            model.name,
+        )
         database, schema = self._rows("SELECT current_database(), current_schema()")[0]
         try:
             query = inline(model.sql, self._engine.parse_tree, resolver, database, schema)

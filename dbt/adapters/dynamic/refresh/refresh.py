@@ -17,6 +17,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import RefreshMode
 from dbt.adapters.dynamic.errors import SelfCheckFailed
+from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
@@ -40,6 +41,7 @@ from dbt.adapters.dynamic.refresh.stages import (
 from dbt.adapters.dynamic.refresh.state import (
     LAYOUT,
     Store,
+    bases_json,
     commit_info,
     pins_json,
     refresh_id_of,
@@ -97,6 +99,8 @@ class Refresh:
             "changes": changes,
         }
         self.decision = self.plan.decision
+        for disagreement in self.plan.disagreements:
+            logger.warning(disagreement.message(model.name))
 
     # What the materialization calls -------------------------------------------------------------
 
@@ -133,7 +137,7 @@ class Refresh:
         between two refreshes, and the query may not be able to convert one of them.
         """
         text = error.msg if isinstance(error, DbtRuntimeError) else str(error)
-        if isinstance(error, SelfCheckFailed):
+        if isinstance(error, SelfCheckFailed) or FEED_MISCOUNTS in text:
             return Explained(Reason.SELF_CHECK_FAILED, text)
         strict = self.model.config.refresh_mode is RefreshMode.INCREMENTAL
         if self._stage_runs and self.decision.merge is not None and not strict:
@@ -186,7 +190,7 @@ class Refresh:
             for commit in self._catalog.commits(visible, now):
                 if refresh_id_of(commit) == self.refresh_id:
                     visible = self.outcome.result_snapshot = commit.snapshot_id
-        self._invocation.built(self.model.key, visible)
+        self._invocation.built(self.model.key, visible, self.plan.bases)
 
     # Stages -------------------------------------------------------------------------------------
 
@@ -259,6 +263,7 @@ class Refresh:
             "columns": json.dumps(plan.columns),
             "keys": json.dumps(plan.keys),
             "pins": pins_json(plan.pins),
+            "bases": bases_json(plan.bases),
             "refresh_mode": model.config.refresh_mode.value,
             "refresh_mode_reason": f"{never.code}: {never.text}" if never else None,
             "target_lag": model.config.target_lag,

@@ -20,6 +20,8 @@ class LakeResolver:
         lakes: the attached lakes by lower-case name.
         invocation: decides the snapshots.
         floors: snapshots that a relation must not be read before: the table's own pins.
+        shared: snapshots to read relations at instead of the invocation's.
+        latest: read every relation as it is now.
         target: the dynamic table itself, which its query may not read.
         model: the model's name, for messages.
     """
@@ -29,12 +31,16 @@ class LakeResolver:
         lakes: Mapping[str, LakeCatalog],
         invocation: Invocation,
         floors: Mapping[RelationKey, int],
+        shared: Mapping[RelationKey, int],
+        latest: bool,
         target: RelationKey,
         model: str,
     ) -> None:
         self._lakes = lakes
         self._invocation = invocation
         self._floors = floors
+        self._shared = shared
+        self._latest = latest
         self._target = target
         self._model = model
         # Within one transaction neither moves.
@@ -82,22 +88,24 @@ class LakeResolver:
     def _look_up(self, lake: LakeCatalog, key: RelationKey) -> Source | SourceView | None:
         for snapshot in self._snapshots(lake, key):
             table = lake.table(key[1], key[2], snapshot)
-            if table is not None and not self._doubled(lake, table.table_id, snapshot):
+            if table is not None and self._readable(lake, table.table_id, snapshot):
                 return Source(lake.database, table, snapshot)
             view = lake.view(key[1], key[2], snapshot)
             if view is not None:
                 return SourceView(lake.database, view)
         return None
 
-    def _doubled(self, lake: LakeCatalog, table_id: int, snapshot: int) -> bool:
-        """Whether only the present version of a table can be read."""
+    def _readable(self, lake: LakeCatalog, table_id: int, snapshot: int) -> bool:
+        """Whether DuckLake can read a table at a snapshot."""
         now = self._current_snapshot(lake)
         if snapshot == now:
-            return False
+            return True
         key = lake.database, snapshot
         if key not in self._commits:
-            self._commits[key] = lake.commits(snapshot, now)
-        return doubled(table_id, self._commits[key])
+            self._commits[key] = lake.commits(snapshot - 1, now)
+        commits = self._commits[key]
+        expired = not commits or commits[0].snapshot_id != snapshot
+        return not expired and not doubled(table_id, commits[1:])
 
     def _current_snapshot(self, lake: LakeCatalog) -> int:
         if lake.database not in self._current:
@@ -106,7 +114,12 @@ class LakeResolver:
 
     def _snapshots(self, lake: LakeCatalog, key: RelationKey) -> list[int]:
         """Where to look, best first; a relation that is newer than the base is read now."""
+        now = self._current_snapshot(lake)
+        base = self._invocation.base(key[0], lambda: now)
+        if self._latest:
+            return [now]
         result = self._invocation.result(key)
-        base = self._invocation.base(key[0], lambda: self._current_snapshot(lake))
-        chosen = max(base if result is None else result, self._floors.get(key, 0))
-        return list(dict.fromkeys([chosen, self._current_snapshot(lake)]))
+        default = base if result is None else result
+        floor = self._floors.get(key, 0)
+        chosen = (self._shared.get(key, default), default)
+        return list(dict.fromkeys([*(max(one, floor) for one in chosen), now]))

@@ -24,12 +24,12 @@ from sqlglot import exp
 
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, may_be_a_flush
-from dbt.adapters.dynamic.names import folded, literal, quoted
-from dbt.adapters.dynamic.refresh.invocation import RelationKey
+from dbt.adapters.dynamic.names import fold, folded, literal, quoted
+from dbt.adapters.dynamic.refresh.invocation import Bases, RelationKey
 
 SCHEMA = "dbt_dynamic"
 # The layout of state_log and refresh_log; a row of another layout counts as no state.
-LAYOUT = 2
+LAYOUT = 3
 
 _STATE_COLUMNS = {
     "layout": "INTEGER",
@@ -46,6 +46,7 @@ _STATE_COLUMNS = {
     "columns": "VARCHAR",
     "keys": "VARCHAR",
     "pins": "VARCHAR",
+    "bases": "VARCHAR",
     "refresh_mode": "VARCHAR",
     "refresh_mode_reason": "VARCHAR",
     "target_lag": "VARCHAR",
@@ -147,6 +148,24 @@ class Store:
         row[7] = tuple(json.loads(row[7]))
         row[8] = tuple(Pin(**pin) for pin in json.loads(row[8]))
         return State(*row)
+
+    def bases(self, snapshot: int) -> dict[RelationKey, Bases]:
+        """The bases of all dynamic tables of this lake, as they were at a snapshot."""
+        if not self.exists(snapshot):
+            return {}
+        rows = self._rows(
+            f"SELECT {folded('schema_name')}, {folded('table_name')}, "
+            f"arg_max(bases, base_snapshot) FROM {self._name('state_log')} "
+            # The commit of a row came later than its base_snapshot.
+            f"WHERE layout = {LAYOUT:d} AND base_snapshot < {snapshot:d} GROUP BY ALL"
+        )
+        database = fold(self._catalog.database)
+        return {
+            (database, schema, name): {
+                (one[0], one[1], one[2]): frozenset(one[3]) for one in json.loads(bases)
+            }
+            for schema, name, bases in rows
+        }
 
     def names(self, snapshot: int) -> list[tuple[str, str]]:
         """Schema and name of every table that has state, sorted."""
@@ -281,6 +300,11 @@ def refresh_id_of(commit: Commit) -> str | None:
 def pins_json(pins: Sequence[Pin]) -> str:
     """The pins as state_log keeps them."""
     return json.dumps([asdict(pin) for pin in pins])
+
+
+def bases_json(bases: Bases) -> str:
+    """The bases as state_log keeps them: database, schema, name, snapshots."""
+    return json.dumps([[*key, sorted(snapshots)] for key, snapshots in bases.items()])
 
 
 def _value(value: Any) -> str:

@@ -22,6 +22,9 @@ from dbt.adapters.dynamic.lake.changes import ChangeKind
 from dbt.adapters.dynamic.names import fold, literal, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 
+# How the error begins that a merge fails with where the feed cannot be right.
+FEED_MISCOUNTS = "dbt-dynamic: the change feed does not add up to the rows of"
+
 
 def pinned(scan: Scan, version: Version, relations: Relations) -> str:
     """The table pinned at a version."""
@@ -64,9 +67,30 @@ def delta(scan: Scan, relations: Relations) -> str:
         )
         appeared = weighed(1, f"ducklake_table_insertions({arguments})")
         if change.kind is ChangeKind.INSERTS:
-            return appeared
+            return _checked(scan, relations, appeared)
         disappeared = weighed(-1, f"ducklake_table_deletions({arguments})")
-    return netted(columns, f"{appeared}\nUNION ALL\n{disappeared}", _texts(scan, columns))
+    rows = netted(columns, f"{appeared}\nUNION ALL\n{disappeared}", _texts(scan, columns))
+    return rows if change.rewritten else _checked(scan, relations, rows)
+
+
+def _checked(scan: Scan, relations: Relations, rows: str) -> str:
+    """The feed's rows, or an error if the table did not grow by as many.
+
+    DuckLake counts a version's rows from metadata; what the feed shows of unusual commits is
+    wrong now and then (see `LakeCatalog.commits`).
+    """
+    feed = relations.define(f"{scan.name}_feed", rows, materialized=True)
+    new, old = (
+        f"(SELECT count(*) FROM {pinned(scan, version, relations)})"
+        for version in (Version.NEW, Version.OLD)
+    )
+    complaint = literal(f"{FEED_MISCOUNTS} {scan.source.name}")
+    return (
+        f"SELECT *\nFROM {feed}\nWHERE (\n"
+        f"  SELECT CASE WHEN coalesce(sum({quoted(WEIGHT)}), 0) = {new} - {old} THEN TRUE\n"
+        f"  ELSE error({complaint}) END\n"
+        f"  FROM {feed}\n)"
+    )
 
 
 def _texts(scan: Scan, columns: list[str]) -> list[str]:
