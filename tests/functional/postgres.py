@@ -118,4 +118,6 @@ def _other_user() -> pwd.struct_passwd:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise RuntimeError("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+    raise RuntimeError(
+        "PostgreSQL refuses to run as root, and there is no user postgres or nobody"
+    )

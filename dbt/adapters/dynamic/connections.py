@@ -18,6 +18,7 @@ from dbt.adapters.dynamic.credentials import DynamicCredentials
 from dbt.adapters.dynamic.environment import LakeEnvironment
 from dbt.adapters.dynamic.names import literal
 from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.refresh.retry import patiently
 from dbt.adapters.exceptions import FailedToConnectError
 
 
@@ -67,6 +68,10 @@ class DynamicConnectionManager(DuckDBConnectionManager):
     _TURN = _Turn()
     _DISABLED_BEFORE: ClassVar[str | None] = None
 
+    def __init__(self, config: Any, mp_context: Any) -> None:
+        super().__init__(config, mp_context)
+        self._stopped = threading.Event()
+
     @classmethod
     def env(cls) -> environments.Environment:
         return DuckDBConnectionManager.env()
@@ -84,8 +89,8 @@ class DynamicConnectionManager(DuckDBConnectionManager):
                         parent._ENV.close()
                     parent._ENV = LakeEnvironment(credentials)  # type: ignore[assignment]
         try:
-            return parent.open(connection)
-        except DbtRuntimeError as error:
+            return patiently(lambda: parent.open(connection))
+        except (DbtRuntimeError, duckdb.Error) as error:
             raise FailedToConnectError(str(error)) from error
 
     @classmethod
@@ -146,7 +151,18 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             if taken and not connection.transaction_open:
                 self._give_turn(connection)
 
+    def wait(self, seconds: float) -> None:
+        """Wait, until dbt is told to stop at most."""
+        self._stopped.wait(seconds)
+
+    def cancel_open(self) -> Any:
+        # DuckDB interrupts a statement that runs; this is for those that would follow.
+        self._stopped.set()
+        return super().cancel_open()
+
     def add_query(self, sql: str, *args: Any, **options: Any) -> tuple[Connection, Any]:
+        if self._stopped.is_set():
+            raise DbtRuntimeError("dbt was told to stop")
         with self.lake_turn():
             return super().add_query(lower(sql), *args, **options)
 
