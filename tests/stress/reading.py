@@ -95,6 +95,7 @@ class Reading:
                     self._committed.notify_all()
                 if self.turn:
                     self.turn.give(writer.connection)
+                    self._wait_for_readers()
         except duckdb.Error as error:
             self.wrong.append(f"the writer: {error}")
         finally:
@@ -125,9 +126,17 @@ class Reading:
             finally:
                 if self.turn:
                     self.turn.give(reader.connection)
-            self.reads[way] += 1
+            with self._committed:
+                self.reads[way] += 1
+                self._committed.notify_all()
             if wrong:
                 self.wrong.append(f"{way}: {wrong}")
+
+    def _wait_for_readers(self) -> None:
+        """Wait until each reader could have read once: who writes goes first else."""
+        with self._committed:
+            until = self.reads.total() + self.readers
+            self._committed.wait_for(lambda: self.reads.total() >= until)
 
     def versions(self) -> list[Version]:
         """All commits so far."""
@@ -180,9 +189,9 @@ class _Writer:
         """Tables that are not where they were created, by the catalog's own metadata."""
         found = set(
             self.connection.execute(
-                "SELECT s.schema_name, t.table_name FROM __ducklake_metadata_lake.ducklake_table t "
+                "SELECT schema_name, table_name FROM __ducklake_metadata_lake.ducklake_table t "
                 "JOIN __ducklake_metadata_lake.ducklake_schema s USING (schema_id) "
-                "WHERE t.end_snapshot IS NULL"
+                "WHERE t.end_snapshot IS NULL AND s.end_snapshot IS NULL"
             ).fetchall()
         )
         wanted = set(last.tables)

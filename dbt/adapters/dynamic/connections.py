@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from dbt.adapters.dynamic.environment import LakeEnvironment
 from dbt.adapters.dynamic.errors import TurnNeeded
 from dbt.adapters.dynamic.names import literal
 from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.refresh.retry import patiently
 from dbt.adapters.dynamic.turn import Turn
 from dbt.adapters.exceptions import FailedToConnectError
 
@@ -33,6 +35,10 @@ class DynamicConnectionManager(DuckDBConnectionManager):
     TYPE = "dynamic"
     _TURN = Turn()
     _DISABLED_BEFORE: ClassVar[str | None] = None
+
+    def __init__(self, config: Any, mp_context: Any) -> None:
+        super().__init__(config, mp_context)
+        self._stopped = threading.Event()
 
     @classmethod
     def env(cls) -> environments.Environment:
@@ -51,8 +57,8 @@ class DynamicConnectionManager(DuckDBConnectionManager):
                         parent._ENV.close()
                     parent._ENV = LakeEnvironment(credentials)  # type: ignore[assignment]
         try:
-            return parent.open(connection)
-        except DbtRuntimeError as error:
+            return patiently(lambda: parent.open(connection))
+        except (DbtRuntimeError, duckdb.Error) as error:
             raise FailedToConnectError(str(error)) from error
 
     @classmethod
@@ -125,8 +131,19 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             if taken and not connection.transaction_open:
                 self._give_turn(connection)
 
+    def wait(self, seconds: float) -> None:
+        """Wait, until dbt is told to stop at most."""
+        self._stopped.wait(seconds)
+
+    def cancel_open(self) -> Any:
+        # DuckDB interrupts a statement that runs; this is for those that would follow.
+        self._stopped.set()
+        return super().cancel_open()
+
     def add_query(self, sql: str, *args: Any, **options: Any) -> tuple[Connection, Any]:
         with self.lake_turn():
+            if self._stopped.is_set():  # maybe while this waited for its turn
+                raise DbtRuntimeError("dbt was told to stop")
             return super().add_query(lower(sql), *args, **options)
 
     def add_select_query(self, sql: str) -> tuple[Connection, Any]:
@@ -178,10 +195,6 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         self._give_turn(connection)
         return done
 
-    def cancel(self, connection: Connection) -> None:
-        self._TURN.refuse(connection)
-        super().cancel(connection)
-
     @classmethod
     def _rollback_handle(cls, connection: Connection) -> None:
         try:
@@ -195,4 +208,3 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             return super().close(connection)
         finally:
             cls._give_turn(connection)
-            cls._TURN.welcome(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from dbt.adapters.duckdb.impl import DuckDBAdapter
 from dbt.adapters.dynamic.config import SNOWFLAKE_KEYS, DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.errors import DynamicTableError, TurnNeeded
+from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, quoted
@@ -26,7 +28,13 @@ from dbt.adapters.dynamic.refresh.history import failure_row
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.refresh import Refresh
-from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
+from dbt.adapters.dynamic.refresh.retry import (
+    passes,
+    patiently,
+    rebuild_is_no_help,
+    remedy,
+    wait_seconds,
+)
 from dbt.adapters.dynamic.refresh.state import Store
 from dbt.adapters.dynamic.refresh.verify import Verifier
 from dbt.adapters.dynamic.relation import DynamicRelation, relation_key
@@ -78,9 +86,14 @@ class DynamicAdapter(DuckDBAdapter):
         with self.connections.lake_turn():
             return super().submit_python_job(parsed_model, compiled_code)
 
+    def create_schema(self, relation: BaseRelation) -> None:
+        """Create a schema; another process may be creating it, too."""
+        patiently(lambda: super(DynamicAdapter, self).create_schema(relation))
+
     def pre_model_hook(self, config: Any) -> Any:
         for lake in self._lakes().values():
-            self._invocation.base(fold(lake.database), lake.current_snapshot)
+            snapshot = functools.partial(patiently, lake.current_snapshot)
+            self._invocation.base(fold(lake.database), snapshot)
         return super().pre_model_hook(config)
 
     def post_model_hook(self, config: Any, context: Any) -> None:
@@ -91,7 +104,7 @@ class DynamicAdapter(DuckDBAdapter):
             key = relation_key(relation)
             if self._invocation.result(key) is None:
                 lake = self._lakes()[key[0]]
-                self._invocation.built(key, lake.current_snapshot())
+                self._invocation.built(key, patiently(lake.current_snapshot))
 
     # Dynamic tables -----------------------------------------------------------------------------
 
@@ -162,12 +175,15 @@ class DynamicAdapter(DuckDBAdapter):
         )
         forced: Explained | None = None
         reading_first = self.config.threads > 1
+        uncertain: Refresh | None = None
         attempt = 0
         while True:
             attempt += 1
             started_at = datetime.now(timezone.utc)
             refresh: Refresh | None = None
             try:
+                if uncertain is not None and uncertain.landed():
+                    return ""
                 if reading_first:
                     self.connections.begin_reading()
                 else:
@@ -181,9 +197,14 @@ class DynamicAdapter(DuckDBAdapter):
                     attempt,
                     forced,
                 )
+                fault_point("after_plan")
                 caller(refresh)
+                fault_point("before_commit")
+                # Until it is known: a connection may be lost while it commits.
+                uncertain = refresh
                 committing = time.perf_counter()
                 self.connections.commit()
+                fault_point("after_commit")
                 refresh.committed(time.perf_counter() - committing)
                 return ""  # what the call block renders to
             except TurnNeeded as why:
@@ -199,21 +220,25 @@ class DynamicAdapter(DuckDBAdapter):
                         f"{facts.dynamic_table}: attempt {attempt} failed and is tried again in "
                         f"{wait:.1f} s: {error}"
                     )
-                    time.sleep(wait)
+                    self.connections.wait(wait)
                     continue
-                if refresh is not None and forced is None:
+                if refresh is not None and forced is None and not rebuild_is_no_help(error):
                     forced = refresh.rebuild_after(error)
                     if forced is not None:
                         logger.warning(f"{facts.dynamic_table} is rebuilt: {forced.text}")
                         continue
+                advice = remedy(error, attempt)
+                if advice and isinstance(error, DbtRuntimeError):
+                    error.msg = f"{error.msg}\n{advice}"
                 self._record_failure(facts, started_at, attempt, error)
                 raise
 
     def _undo(self, refresh: Refresh | None) -> None:
         """Roll back, and drop what was computed for the transaction that failed."""
         self.connections.rollback_if_open()
-        for name in refresh.temporary if refresh is not None else ():
-            self._rows(f"DROP TABLE IF EXISTS {quoted('temp', name)}")
+        with contextlib.suppress(DbtRuntimeError):  # a lost connection has none any more
+            for name in refresh.temporary if refresh is not None else ():
+                self._rows(f"DROP TABLE IF EXISTS {quoted('temp', name)}")
 
     def _record_failure(
         self, model: Model, started_at: datetime, attempt: int, error: Exception

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-
-from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.contracts.connection import Connection
 
@@ -27,7 +24,6 @@ class Turn:
         self._changed = threading.Condition()
         self._writer: int | None = None
         self._readers: set[int] = set()
-        self._refused: set[int] = set()
         self._waiting_to_write = 0
 
     def take(self, connection: Connection) -> bool:
@@ -40,7 +36,7 @@ class Turn:
                 raise AssertionError("who reads would wait for itself")
             self._waiting_to_write += 1
             try:
-                self._wait(me, lambda: self._writer is None and not self._readers)
+                self._changed.wait_for(lambda: self._writer is None and not self._readers)
                 self._writer = me
             finally:
                 self._waiting_to_write -= 1
@@ -56,7 +52,7 @@ class Turn:
         with self._changed:
             if me in self._readers or self._writer == me:
                 return False
-            self._wait(me, lambda: self._writer is None and not self._waiting_to_write)
+            self._changed.wait_for(lambda: self._writer is None and not self._waiting_to_write)
             self._readers.add(me)
             return True
 
@@ -75,19 +71,3 @@ class Turn:
                 self._writer = None
             self._readers.discard(id(connection))
             self._changed.notify_all()
-
-    def refuse(self, connection: Connection) -> None:
-        """Let the connection not wait for the turn until it is `welcome` again."""
-        with self._changed:
-            self._refused.add(id(connection))
-            self._changed.notify_all()
-
-    def welcome(self, connection: Connection) -> None:
-        """Let the connection have the turn again after `refuse`."""
-        with self._changed:
-            self._refused.discard(id(connection))
-
-    def _wait(self, me: int, free: Callable[[], bool]) -> None:
-        self._changed.wait_for(lambda: me in self._refused or free())
-        if me in self._refused:
-            raise DbtRuntimeError("dbt was interrupted while this waited for its turn at the lake")

@@ -185,7 +185,7 @@ class Merging:
         yield from self._apply(changes, removed)
 
     def _computed(self, query: str) -> Generator[Stage, None, str]:
-        """Compute the rows to insert where that may not wait; returns the query that gives them."""
+        """Compute rows to insert, apart if so; returns the query that gives them then."""
         if not self._apart:
             return query
         rows = self._name("rows")

@@ -18,6 +18,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import RefreshMode
 from dbt.adapters.dynamic.errors import SelfCheckFailed, TurnNeeded
+from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
@@ -139,6 +140,7 @@ class Refresh:
         self.outcome.spent(stage.phase, time.perf_counter() - self._statement_started)
         self.outcome.result = result
         self._stage_runs = False
+        fault_point(f"after_{stage.kind}")
 
     def rebuild_after(self, error: Exception) -> Explained | None:
         """Why to build the table as a whole after this attempt failed, or None if that is no help.
@@ -195,17 +197,32 @@ class Refresh:
         self.outcome.spent("commit", elapsed)
         visible = self.plan.snapshot
         if self.decision.action is not RefreshAction.NO_DATA:
-            # Other threads may have committed since; ours is the one that carries our id.
-            now = self._catalog.current_snapshot()
-            for commit in self._catalog.commits(visible, now):
-                if refresh_id_of(commit) == self.refresh_id:
-                    visible = self.outcome.result_snapshot = commit.snapshot_id
+            self.outcome.result_snapshot = self._own_commit()
+            visible = self.outcome.result_snapshot or visible
         self._invocation.built(self.model.key, visible, self.plan.bases)
 
     @property
     def temporary(self) -> list[str]:
         """Temporary tables that the connection still has."""
         return list(self._merging.temporary) if self._merging is not None else []
+
+    def landed(self) -> bool:
+        """Whether a commit that failed was made after all; notes it if so.
+
+        A connection may be lost after its server has committed and before it could say so.
+        """
+        if self.decision.action is RefreshAction.NO_DATA or self._own_commit() is None:
+            return False
+        self.committed(0.0)
+        return True
+
+    def _own_commit(self) -> int | None:
+        """The snapshot that this refresh made: others may have committed, this carries our id."""
+        now = self._catalog.current_snapshot()
+        for commit in self._catalog.commits(self.plan.snapshot, now):
+            if refresh_id_of(commit) == self.refresh_id:
+                return commit.snapshot_id
+        return None
 
     # Stages -------------------------------------------------------------------------------------
 
