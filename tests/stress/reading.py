@@ -138,6 +138,11 @@ class Reading:
             until = self.reads.total() + self.readers
             self._committed.wait_for(lambda: self.reads.total() >= until)
 
+    @property
+    def commits(self) -> int:
+        """How many commits the writer made."""
+        return len(self._versions) - 1
+
     def versions(self) -> list[Version]:
         """All commits so far."""
         with self._committed:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from dbt.adapters.contracts.connection import Connection
-
 
 class Turn:
     """The turn at the lakes of this process.
@@ -26,7 +24,7 @@ class Turn:
         self._readers: set[int] = set()
         self._waiting_to_write = 0
 
-    def take(self, connection: Connection) -> bool:
+    def take(self, connection: object) -> bool:
         """Wait for the turn to write; returns False if the connection had it already."""
         me = id(connection)
         with self._changed:
@@ -43,7 +41,7 @@ class Turn:
                 self._changed.notify_all()
             return True
 
-    def join(self, connection: Connection) -> bool:
+    def join(self, connection: object) -> bool:
         """Wait for a part of the turn to read; returns False if the connection had one already.
 
         Whoever waits to write goes first, or several that read could keep it waiting for ever.
@@ -56,15 +54,15 @@ class Turn:
             self._readers.add(me)
             return True
 
-    def writes(self, connection: Connection) -> bool:
+    def writes(self, connection: object) -> bool:
         """Whether the connection has the turn to write."""
         return self._writer == id(connection)
 
-    def reads(self, connection: Connection) -> bool:
+    def reads(self, connection: object) -> bool:
         """Whether the connection has a part of the turn to read."""
         return id(connection) in self._readers
 
-    def give(self, connection: Connection) -> None:
+    def give(self, connection: object) -> None:
         """Give back what the connection has of the turn."""
         with self._changed:
             if self._writer == id(connection):
