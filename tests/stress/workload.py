@@ -53,6 +53,7 @@ class Workload:
         plain: how many plain tables and views, half of each.
         adapter: ``dynamic``; or ``duckdb``, which builds the plain ones only.
         threads: of dbt.
+        rows: of each source.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Workload:
         plain: int,
         adapter: str = "dynamic",
         threads: int = 8,
+        rows: int = 400,
     ) -> None:
         self.folder = folder
         self.path = path.format(folder=folder)
@@ -71,29 +73,24 @@ class Workload:
         self._scanner = [f"{kind}_scanner"] if kind in ("sqlite", "postgres") else []
         self._relations: list[Relation] = []
         self._profile(adapter, threads)
-        self._sources()
+        self._sources(rows)
         if adapter == "dynamic":
             for number in range(dynamic):
                 self._model(f"dynamic_{number}", number, materialized="dynamic_table")
         for number in range(plain):
             kind = ("table", "view")[number % 2]
             self._model(f"{kind}_{number}", number, materialized=kind)
-        for number in range(max(2, plain // 20)):
+        for number in range(2 * ((plain + 19) // 20)):
             self._model(f"incremental_{number}", 3 * number, materialized="incremental")
             self._seed(f"seed_{number}", number)
-        self._snapshot("history")
+        if plain:
+            self._snapshot("history")
 
     # What happens -------------------------------------------------------------------------------
 
     def build(self) -> str:
         """``dbt build``, then look at every relation; returns what is wrong, or ""."""
-        done = subprocess.run(
-            [sys.executable, "-c", _DBT, "build", "--project-dir", ".", "--profiles-dir", "."],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self.dbt("build")
         if done.returncode < 0:
             return f"dbt ended with signal {-done.returncode}"
         if done.returncode:
@@ -101,6 +98,16 @@ class Workload:
         with self.lake() as connection:
             wrong = list(self._misplaced(connection)) or list(self._different(connection))
             return "\n".join(wrong)
+
+    def dbt(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run dbt in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-c", _DBT, command, "--project-dir", ".", "--profiles-dir", "."],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def change(self, round: int) -> None:
         """What somebody else does to the sources between two runs."""
@@ -183,13 +190,13 @@ class Workload:
             output["config_options"] = {"extension_directory": str(self.folder / "extensions")}
         self._yaml("profiles.yml", {"stress": {"target": "dev", "outputs": {"dev": output}}})
 
-    def _sources(self) -> None:
+    def _sources(self, rows: int) -> None:
         with self.lake() as connection:
             connection.execute("CREATE SCHEMA lake.raw")
             for number in range(_SOURCES):
                 connection.execute(
                     f"CREATE TABLE lake.raw.events_{number} AS "
-                    f"SELECT i AS id, i % 40 AS k, i * {number + 1} AS v FROM range(400) r(i)"
+                    f"SELECT i AS id, i % 40 AS k, i * {number + 1} AS v FROM range({rows}) r(i)"
                 )
         tables = [{"name": f"events_{number}"} for number in range(_SOURCES)]
         source = {"name": "raw", "database": "lake", "schema": "raw", "tables": tables}

@@ -21,6 +21,7 @@ from dbt.adapters.dynamic.errors import SelfCheckFailed, TurnNeeded
 from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.changes import maintained
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.query.engine import Engine
@@ -235,12 +236,27 @@ class Refresh:
         if not self._session.begin_to_write():
             return
         plan, now = self.plan, self._catalog.current_snapshot()
-        if now == plan.snapshot:
-            return
-        pinned = plan.query is not None and plan.query.pinnable
-        if not pinned or self._store.touched(self.model.key, plan.snapshot, now):
-            raise TurnNeeded(f"{self.model.dynamic_table} was changed while it was computed")
+        if now != plan.snapshot and self._store.touched(self.model.key, plan.snapshot, now):
+            raise TurnNeeded("the table was changed while its rows were computed")
+        if self.decision.strategy is Strategy.FULL and not self._readable_as_planned():
+            raise TurnNeeded("its sources cannot be read as they were planned to be")
         self.plan = replace(plan, snapshot=now)
+
+    def _readable_as_planned(self) -> bool:
+        """Whether the pinned versions can still be read, by a query that begins only now.
+
+        What maintenance does to them is looked at when a refresh is planned.
+        """
+        plan = self.plan
+        if plan.query is None or not plan.query.pinnable:
+            return False
+        for pin in plan.pins:
+            lake = self._lakes[pin.key[0]]
+            now = lake.current_snapshot()
+            commits = lake.commits(pin.snapshot - 1, now)
+            if len(commits) != now - pin.snapshot + 1 or maintained(pin.table_id, commits[1:]):
+                return False
+        return True
 
     def _whole(self, merging: Merging) -> Iterator[Stage]:
         """The whole query. The table keeps its identity where its columns stay the same."""
