@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.duckdb.environments.local import LocalEnvironment
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from tests.functional.project import LakeProject
 
@@ -128,6 +130,27 @@ def test_statistics_that_are_not_believed(changed: LakeProject) -> None:
     """DuckDB's setting for it is everybody's, so nobody may read beside."""
     changed.sql("DELETE FROM raw.events WHERE k = 3", REWRITE)
     assert changed.run()["by_key"]["refresh_action"] == "INCREMENTAL"
+
+
+def test_plugins_load_sources_in_turn(
+    project: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dbt-duckdb loads them on a connection of its own."""
+    loaded: list[bool] = []
+
+    def load(*_: Any) -> None:
+        loaded.append(DynamicConnectionManager._TURN.taken)
+
+    monkeypatch.setattr(LocalEnvironment, "load_source", load)
+    table = {"name": "sheet", "meta": {"plugin": "excel"}}
+    source = {"version": 2, "sources": [{"name": "plugged", "tables": [table]}]}
+    project.file("models/plugged.yml", yaml.safe_dump(source))
+    project.model(
+        "one", "SELECT 1 AS one -- {{ source('plugged', 'sheet') }}", materialized="view"
+    )
+    project.run()
+    assert loaded
+    assert all(loaded)
 
 
 def test_models_that_fail_keep_nobody_waiting(project: LakeProject) -> None:

@@ -54,6 +54,11 @@ class Turn:
             self._readers.add(me)
             return True
 
+    @property
+    def taken(self) -> bool:
+        """Whether somebody has the turn to write."""
+        return self._writer is not None
+
     def writes(self, connection: object) -> bool:
         """Whether the connection has the turn to write."""
         return self._writer == id(connection)
