@@ -97,6 +97,17 @@ class DynamicAdapter(DuckDBAdapter):
         """Create a schema; another process may be creating it, too."""
         patiently(lambda: super(DynamicAdapter, self).create_schema(relation))
 
+    # dbt-duckdb asks the database while it holds a lock, which somebody may want whose turn it is.
+    # So the turn always comes first.
+
+    def _catalog_type(self, database: str) -> str | None:
+        with self.connections.lake_turn(reading=True):
+            return super()._catalog_type(database)
+
+    def _existing_key_constraint_types(self, relation: Any) -> set[Any]:
+        with self.connections.lake_turn(reading=True):
+            return super()._existing_key_constraint_types(relation)
+
     def pre_model_hook(self, config: Any) -> Any:
         for lake in self._lakes().values():
             snapshot = functools.partial(patiently, lake.current_snapshot)
