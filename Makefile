@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs oracle mutations bench-planning clean
+.PHONY: demo test lint types docs oracle mutations bench-planning bench-threads stress clean
 
 demo: $(VENV)/installed $(VENV)/flights
 	$(BIN)/python integration_tests/replay.py
@@ -37,6 +37,16 @@ mutations: $(VENV)/installed
 # How long planning takes, and how the statements grow.
 bench-planning: $(VENV)/installed
 	$(BIN)/python -m benchmarks.planning
+
+# What threads gain.
+bench-threads: $(VENV)/installed
+	$(BIN)/python -m benchmarks.threads
+
+# Models of every kind on eight threads, on each kind of catalog; plain dbt-duckdb as the control.
+ROUNDS ?= 20
+stress: $(VENV)/installed
+	$(BIN)/python -m tests.stress reading
+	$(BIN)/python -m tests.stress run --rounds $(ROUNDS)
 
 # The package itself is installed as a path (compat): dbt finds adapters by extending its own
 # package path, which looks at sys.path.

@@ -150,8 +150,10 @@ class LakeProject:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection to the lake; it must be closed before dbt runs again."""
         connection = duckdb.connect()
-        for name in ("sqlite_scanner", "ducklake"):
-            load_extension(connection, name)
+        for kind in ("sqlite", "postgres"):
+            if self.path.startswith(f"ducklake:{kind}:"):
+                load_extension(connection, f"{kind}_scanner")
+        load_extension(connection, "ducklake")
         options = f"(DATA_PATH '{self.data_path}')" if self.data_path else ""
         connection.execute(f"ATTACH '{self.path}' AS lake {options}")
         connection.execute("USE lake")

@@ -9,7 +9,10 @@ import pytest
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
+from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
+
+pytestmark = any_catalog
 
 EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
 BY_KEY = (
@@ -89,7 +92,8 @@ def test_conflicts_end_after_the_retries(
     before = changed.sql("FROM main.by_key ORDER BY ALL")
     interfere(monkeypatch, f"UPDATE {fence(changed)} SET refresh_id = 'other {{n}}'", times=3)
     message = changed.run(ok=False)["by_key"]
-    assert "conflict" in message.lower()
+    assert "conflict" in message.lower() or "database is locked" in message
+    assert "It was tried 3 times; retries and retry_wait set how often" in message
     assert changed.sql("FROM main.by_key ORDER BY ALL") == before
     assert changed.sql(
         "SELECT attempt, error_type FROM dbt_dynamic.refresh_history WHERE state = 'FAILED'"

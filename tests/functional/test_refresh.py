@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
+
+pytestmark = any_catalog
 
 ORDERS = (
     "SELECT i AS id, i % 20 AS customer, (i * 1.5)::DECIMAL(10, 2) AS amount FROM range(1000) r(i)"
@@ -63,11 +64,10 @@ def test_a_refresh_is_one_commit(project: LakeProject) -> None:
     assert commits() == 1
 
 
-def test_a_catalog_in_sqlite(make_project: Callable[..., LakeProject]) -> None:
-    project = make_project(path="ducklake:sqlite:meta.sqlite", database="lake", data_path="files")
+def test_verify(project: LakeProject) -> None:
     project.source("orders", ORDERS)
     project.model("by_customer", BY_CUSTOMER)
-    assert project.run()["by_customer"]["reason_code"] == "FIRST_BUILD"
+    project.run()
     project.sql("UPDATE raw.orders SET customer = NULL WHERE id = 3")
     assert project.run()["by_customer"]["refresh_action"] == "INCREMENTAL"
     project.dbt("run-operation", "dynamic_table_verify")

@@ -1,4 +1,4 @@
-"""Connections: dbt-duckdb's, with pins lowered and one transaction at a time writing to lakes."""
+"""Connections: dbt-duckdb's, with pins lowered, taking turns at the lakes."""
 
 from __future__ import annotations
 
@@ -16,43 +16,12 @@ from dbt.adapters.duckdb import environments
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.credentials import DynamicCredentials
 from dbt.adapters.dynamic.environment import LakeEnvironment
+from dbt.adapters.dynamic.errors import TurnNeeded
 from dbt.adapters.dynamic.names import literal
 from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.refresh.retry import patiently
+from dbt.adapters.dynamic.turn import Turn
 from dbt.adapters.exceptions import FailedToConnectError
-
-
-class _Turn:
-    """Whose turn it is to work with the lakes of this process.
-
-    DuckLake 1.5.5 misplaces tables when two threads of a process write (design.md §9), so a
-    transaction holds the turn until it ends, and a statement outside of one for its own time.
-    The owner is a connection, not a thread: dbt may end a connection from another thread.
-    """
-
-    def __init__(self) -> None:
-        self._free = threading.Condition()
-        self._owner: int | None = None
-
-    def take(self, connection: Connection) -> bool:
-        """Wait for the turn; returns False if the connection had it already."""
-        with self._free:
-            if self._owner == id(connection):
-                return False
-            self._free.wait_for(lambda: self._owner is None)
-            self._owner = id(connection)
-            return True
-
-    def has(self, connection: Connection) -> bool:
-        """Whether it is this connection's turn."""
-        return self._owner == id(connection)
-
-    def give(self, connection: Connection) -> None:
-        """End the turn, if the connection has it."""
-        with self._free:
-            if self._owner == id(connection):
-                self._owner = None
-                self._free.notify_all()
-
 
 _STATISTICS = "statistics_propagation"
 
@@ -64,8 +33,12 @@ class DynamicConnectionManager(DuckDBConnectionManager):
     """
 
     TYPE = "dynamic"
-    _TURN = _Turn()
+    _TURN = Turn()
     _DISABLED_BEFORE: ClassVar[str | None] = None
+
+    def __init__(self, config: Any, mp_context: Any) -> None:
+        super().__init__(config, mp_context)
+        self._stopped = threading.Event()
 
     @classmethod
     def env(cls) -> environments.Environment:
@@ -84,8 +57,8 @@ class DynamicConnectionManager(DuckDBConnectionManager):
                         parent._ENV.close()
                     parent._ENV = LakeEnvironment(credentials)  # type: ignore[assignment]
         try:
-            return parent.open(connection)
-        except DbtRuntimeError as error:
+            return patiently(lambda: parent.open(connection))
+        except (DbtRuntimeError, duckdb.Error) as error:
             raise FailedToConnectError(str(error)) from error
 
     @classmethod
@@ -108,7 +81,13 @@ class DynamicConnectionManager(DuckDBConnectionManager):
 
         It costs speed, and it is DuckDB's setting for all connections. For what it is needed
         says :func:`~dbt.adapters.dynamic.lake.changes.narrowed`.
+
+        Raises:
+            TurnNeeded: others read at the same time, and would be slowed down, or trust again
+                too early.
         """
+        if self._TURN.reads(self.get_thread_connection()):
+            raise TurnNeeded("the optimizer's settings belong to all connections")
         _, cursor = self.add_select_query("SELECT current_setting('disabled_optimizers')")
         before = str(cursor.fetchall()[0][0])
         if _STATISTICS not in before.split(","):
@@ -126,33 +105,83 @@ class DynamicConnectionManager(DuckDBConnectionManager):
     @classmethod
     def _give_turn(cls, connection: Connection) -> None:
         before = DynamicConnectionManager._DISABLED_BEFORE
-        if before is not None and cls._TURN.has(connection):
+        if before is not None and cls._TURN.writes(connection):
             DynamicConnectionManager._DISABLED_BEFORE = None
             with contextlib.suppress(duckdb.Error):  # DuckDB gave the instance up
                 cls._disable(before)
         cls._TURN.give(connection)
 
-    def _writes_to_lakes(self, connection: Connection) -> bool:
+    def _has_lakes(self, connection: Connection) -> bool:
         return bool(getattr(connection.credentials, "lakes", None))
 
     @contextmanager
-    def lake_turn(self) -> Iterator[None]:
-        """Hold this process's turn at its lakes; inside a transaction it is held already."""
+    def lake_turn(self, reading: bool = False) -> Iterator[None]:
+        """Hold this process's turn at its lakes; inside a transaction it is held already.
+
+        Args:
+            reading: what is done meanwhile only reads, so that others may read, too.
+        """
         connection = self.get_thread_connection()
-        taken = self._writes_to_lakes(connection) and self._TURN.take(connection)
+        taken = False
+        if self._has_lakes(connection) and not self._TURN.reads(connection):
+            taken = self._TURN.join(connection) if reading else self._TURN.take(connection)
         try:
             yield
         finally:
             if taken and not connection.transaction_open:
                 self._give_turn(connection)
 
+    def wait(self, seconds: float) -> None:
+        """Wait, until dbt is told to stop at most."""
+        self._stopped.wait(seconds)
+
+    def cancel_open(self) -> Any:
+        # DuckDB interrupts a statement that runs; this is for those that would follow.
+        self._stopped.set()
+        return super().cancel_open()
+
     def add_query(self, sql: str, *args: Any, **options: Any) -> tuple[Connection, Any]:
         with self.lake_turn():
+            if self._stopped.is_set():  # maybe while this waited for its turn
+                raise DbtRuntimeError("dbt was told to stop")
             return super().add_query(lower(sql), *args, **options)
 
+    def add_select_query(self, sql: str) -> tuple[Connection, Any]:
+        with self.lake_turn(reading=True):
+            return super().add_select_query(sql)
+
     def begin(self) -> Any:
+        return self._begin(reading=False)
+
+    def begin_reading(self) -> None:
+        """Begin a transaction that writes nothing to a lake; others may read at the same time."""
+        self._begin(reading=True)
+
+    def reads_only(self) -> bool:
+        """Whether the open transaction was begun to read."""
+        return self._TURN.reads(self.get_thread_connection())
+
+    def begin_to_write(self) -> bool:
+        """End a transaction that was begun to read and begin one that writes.
+
+        What others committed meanwhile shows in the new one. Temporary tables stay.
+
+        Returns:
+            False if the open transaction is one that writes.
+        """
+        if not self._TURN.reads(self.get_thread_connection()):
+            return False
+        self.commit()
+        self.begin()
+        return True
+
+    def _begin(self, reading: bool) -> Any:
         connection = self.get_thread_connection()
-        if self._writes_to_lakes(connection) and not connection.transaction_open:
+        if connection.transaction_open or not self._has_lakes(connection):
+            return super().begin()
+        if reading:
+            self._TURN.join(connection)
+        else:
             self._TURN.take(connection)
         try:
             return super().begin()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlparse
 
@@ -11,6 +11,8 @@ from dbt.adapters.duckdb.credentials import Attachment, DuckDBCredentials
 from dbt.adapters.dynamic.names import fold
 
 _SCHEME = "ducklake:"
+_SQLITE = "ducklake:sqlite:"
+_JOURNAL_MODE = "meta_journal_mode"  # DuckLake hands meta_… on to what attaches the catalog
 # What a DuckLake's catalog database needs, by the word after "ducklake:".
 _CATALOG_EXTENSIONS = {"postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
 
@@ -27,6 +29,20 @@ def _lake_name(path: str) -> str:
         return "lake"
     file = catalog.split(":", 1)[1] if kind in ("sqlite", "duckdb") else catalog
     return os.path.basename(file).lstrip(".").split(".")[0] or "lake"
+
+
+def _in_wal_mode(attachment: Attachment) -> Attachment:
+    """A lake's catalog in SQLite with a write-ahead log, unless the user says otherwise.
+
+    With SQLite's rollback journal a reader keeps others from committing, and after a commit that
+    fails for it DuckLake 1.5.5 holds SQLite's lock as long as it is attached: nobody can use the
+    lake then.
+    """
+    options = attachment.options or {}
+    chosen = {key.lower() for key in options} & {_JOURNAL_MODE, "read_only"}
+    if attachment.read_only or chosen or not attachment.path.lower().startswith(_SQLITE):
+        return attachment
+    return replace(attachment, options={**options, _JOURNAL_MODE: "WAL"})
 
 
 @dataclass
@@ -69,7 +85,7 @@ class DynamicCredentials(DuckDBCredentials):
             options = {"data_path": self.data_path} if self.data_path else None
             main = Attachment(path=self.path, alias=f'"{self.database}"', options=options)
             attachments.insert(0, main)
-        return attachments
+        return [_in_wal_mode(attachment) for attachment in attachments]
 
     @property
     def lakes(self) -> frozenset[str]:

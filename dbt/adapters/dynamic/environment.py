@@ -14,6 +14,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.dynamic.credentials import DynamicCredentials
 from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.adapters.dynamic.names import quoted
+from dbt.adapters.factory import get_adapter_by_type
 
 
 class LakeEnvironment(LocalEnvironment):
@@ -58,6 +59,15 @@ class LakeEnvironment(LocalEnvironment):
         if creds.main_is_lake:
             cursor.execute(f"USE {quoted(creds.database)}")
         return super().initialize_cursor(creds, cursor, plugins, registered_df or {})
+
+    def load_source(self, plugin_name: str, source_config: Any) -> str:
+        """Load a plugin's source, which may go into a lake, in the turn of this thread."""
+        connections: Any = get_adapter_by_type(self.creds.type).connections
+        with contextlib.ExitStack() as stack:
+            if connections.get_if_exists() is not None:
+                stack.enter_context(connections.lake_turn())
+            loaded: str = super().load_source(plugin_name, source_config)
+            return loaded
 
     def close(self) -> None:
         """Close the instance, lakes first: after a failed commit DuckLake would keep them open."""

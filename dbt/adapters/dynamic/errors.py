@@ -18,3 +18,7 @@ class ConfigurationError(DynamicTableError):
 
 class SelfCheckFailed(DynamicTableError):
     """A merge did not do what its plan said; it never commits, the table is rebuilt."""
+
+
+class TurnNeeded(DbtRuntimeError):
+    """A refresh cannot go on beside others that read; it starts over with the turn to write."""

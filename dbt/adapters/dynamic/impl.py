@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -17,17 +18,24 @@ from dbt.adapters.contracts.connection import AdapterResponse
 from dbt.adapters.duckdb.impl import DuckDBAdapter
 from dbt.adapters.dynamic.config import SNOWFLAKE_KEYS, DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from dbt.adapters.dynamic.errors import DynamicTableError
+from dbt.adapters.dynamic.errors import DynamicTableError, TurnNeeded
+from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
-from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import compiled_sqlglot
 from dbt.adapters.dynamic.query.reasons import Explained
 from dbt.adapters.dynamic.refresh.history import failure_row
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.refresh import Refresh
-from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
+from dbt.adapters.dynamic.refresh.retry import (
+    passes,
+    patiently,
+    rebuild_is_no_help,
+    remedy,
+    wait_seconds,
+)
 from dbt.adapters.dynamic.refresh.state import Store
 from dbt.adapters.dynamic.refresh.verify import Verifier
 from dbt.adapters.dynamic.relation import DynamicRelation, relation_key
@@ -62,7 +70,11 @@ class DynamicAdapter(DuckDBAdapter):
             )
         self._invocation = Invocation()
         self._session = Session(
-            self._rows, self.connections.aside, self.connections.distrust_statistics
+            self._rows,
+            self.connections.aside,
+            self.connections.distrust_statistics,
+            self.connections.reads_only,
+            self.connections.begin_to_write,
         )
 
     # dbt-duckdb's own ---------------------------------------------------------------------------
@@ -81,9 +93,25 @@ class DynamicAdapter(DuckDBAdapter):
         with self.connections.lake_turn():
             return super().submit_python_job(parsed_model, compiled_code)
 
+    def create_schema(self, relation: BaseRelation) -> None:
+        """Create a schema; another process may be creating it, too."""
+        patiently(lambda: super(DynamicAdapter, self).create_schema(relation))
+
+    # dbt-duckdb asks the database while it holds a lock, which somebody may want whose turn it is.
+    # So the turn always comes first.
+
+    def _catalog_type(self, database: str) -> str | None:
+        with self.connections.lake_turn(reading=True):
+            return super()._catalog_type(database)
+
+    def _existing_key_constraint_types(self, relation: Any) -> set[Any]:
+        with self.connections.lake_turn(reading=True):
+            return super()._existing_key_constraint_types(relation)
+
     def pre_model_hook(self, config: Any) -> Any:
         for lake in self._lakes().values():
-            self._invocation.base(fold(lake.database), lake.current_snapshot)
+            snapshot = functools.partial(patiently, lake.current_snapshot)
+            self._invocation.base(fold(lake.database), snapshot)
         return super().pre_model_hook(config)
 
     def post_model_hook(self, config: Any, context: Any) -> None:
@@ -94,7 +122,7 @@ class DynamicAdapter(DuckDBAdapter):
             key = relation_key(relation)
             if self._invocation.result(key) is None:
                 lake = self._lakes()[key[0]]
-                self._invocation.built(key, lake.current_snapshot())
+                self._invocation.built(key, patiently(lake.current_snapshot))
 
     # Dynamic tables -----------------------------------------------------------------------------
 
@@ -138,6 +166,9 @@ class DynamicAdapter(DuckDBAdapter):
     ) -> str:
         """Refresh a dynamic table in one transaction, again after a conflict.
 
+        With several threads, planning and computing come before, in a transaction that only
+        reads, beside those of other threads.
+
         Used as a call block: its body executes the stages of the refresh that it is given.
 
         Args:
@@ -161,13 +192,20 @@ class DynamicAdapter(DuckDBAdapter):
             partial=partial,
         )
         forced: Explained | None = None
+        reading_first = self.config.threads > 1
+        uncertain: Refresh | None = None
         attempt = 0
         while True:
             attempt += 1
             started_at = datetime.now(timezone.utc)
             refresh: Refresh | None = None
             try:
-                self.connections.begin()
+                if uncertain is not None and uncertain.landed():
+                    return ""
+                if reading_first:
+                    self.connections.begin_reading()
+                else:
+                    self.connections.begin()
                 refresh = Refresh(
                     facts,
                     self._session,
@@ -177,28 +215,48 @@ class DynamicAdapter(DuckDBAdapter):
                     attempt,
                     forced,
                 )
+                fault_point("after_plan")
                 caller(refresh)
+                fault_point("before_commit")
+                # Until it is known: a connection may be lost while it commits.
+                uncertain = refresh
                 committing = time.perf_counter()
                 self.connections.commit()
+                fault_point("after_commit")
                 refresh.committed(time.perf_counter() - committing)
                 return ""  # what the call block renders to
+            except TurnNeeded as why:
+                logger.debug(f"{facts.dynamic_table} starts over, with nobody beside: {why}")
+                self._undo(refresh)
+                reading_first = False
+                attempt -= 1
             except Exception as error:
-                self.connections.rollback_if_open()
+                self._undo(refresh)
                 if passes(error) and attempt <= config.retries:
                     wait = wait_seconds(attempt, config.retry_wait)
                     logger.info(
                         f"{facts.dynamic_table}: attempt {attempt} failed and is tried again in "
                         f"{wait:.1f} s: {error}"
                     )
-                    time.sleep(wait)
+                    self.connections.wait(wait)
                     continue
-                if refresh is not None and forced is None:
+                if refresh is not None and forced is None and not rebuild_is_no_help(error):
                     forced = refresh.rebuild_after(error)
                     if forced is not None:
                         logger.warning(f"{facts.dynamic_table} is rebuilt: {forced.text}")
                         continue
+                advice = remedy(error, attempt)
+                if advice and isinstance(error, DbtRuntimeError):
+                    error.msg = f"{error.msg}\n{advice}"
                 self._record_failure(facts, started_at, attempt, error)
                 raise
+
+    def _undo(self, refresh: Refresh | None) -> None:
+        """Roll back, and drop what was computed for the transaction that failed."""
+        self.connections.rollback_if_open()
+        with contextlib.suppress(DbtRuntimeError):  # a lost connection has none any more
+            for name in refresh.temporary if refresh is not None else ():
+                self._rows(f"DROP TABLE IF EXISTS {quoted('temp', name)}")
 
     def _record_failure(
         self, model: Model, started_at: datetime, attempt: int, error: Exception

@@ -119,6 +119,11 @@ def narrowed(table_ids: Iterable[int], commits: Iterable[Commit]) -> bool:
     )
 
 
+def maintained(table_id: int, commits: Iterable[Commit]) -> bool:
+    """Whether the files of a table were rewritten, merged or flushed in these commits."""
+    return bool(words_for(table_id, commits) & (_COMPACTIONS | _REWRITE))
+
+
 def doubled(table_id: int, commits: Iterable[Commit]) -> bool:
     """Whether DuckLake 1.5.5 may read rows twice at a version before these commits.
 

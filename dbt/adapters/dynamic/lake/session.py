@@ -18,8 +18,13 @@ class Session:
             transaction as it is; temporary objects do not exist there.
         distrust_statistics: until the transaction ends, lets DuckDB believe nothing about the
             values of a lake's columns; see :func:`~dbt.adapters.dynamic.lake.changes.narrowed`.
+        reads_only: whether the open transaction may not write to a lake: others read beside it.
+        begin_to_write: ends such a transaction and begins one that writes, in which what others
+            committed meanwhile shows; temporary tables stay. Returns False if the open one writes.
     """
 
     rows: Rows
     aside: Rows
     distrust_statistics: Callable[[], None]
+    reads_only: Callable[[], bool]
+    begin_to_write: Callable[[], bool]

@@ -7,7 +7,7 @@ pays is decided on the way, as soon as its size is known: then the table is buil
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from dbt.adapters.dynamic.errors import DynamicTableError, SelfCheckFailed
 from dbt.adapters.dynamic.incremental.merges import WEIGHT, Append, BagMerge, KeyMerge, Merge
@@ -44,24 +44,41 @@ class Merging:
         columns: the table's columns, in order.
         engine: DuckDB's binder.
         outcome: what the stages did so far; their results come through it.
+        apart: rows are computed into a temporary table before the first stage that writes to the
+            table: others compute at the same time, and one at a time writes.
+        begin_to_write: called before the first stage that writes to the table.
+
+    Attributes:
+        temporary: temporary tables that exist.
+        gave_up: why the table is to be built as a whole instead.
     """
 
     def __init__(
-        self, model: Model, columns: tuple[str, ...], engine: Engine, outcome: Outcome
+        self,
+        model: Model,
+        columns: tuple[str, ...],
+        engine: Engine,
+        outcome: Outcome,
+        apart: bool,
+        begin_to_write: Callable[[], None],
     ) -> None:
         self._model = model
         self._target = model.target
         self._columns = columns
         self._engine = engine
         self._outcome = outcome
+        self._apart = apart
+        self._begin_to_write = begin_to_write
         self._run = uuid.uuid4().hex
-        self._temporary: list[str] = []
+        self.temporary: list[str] = []
         self.gave_up: Explained | None = None
 
     def stages(self, merge: Merge) -> Iterator[Stage]:
         """The stages of a merge; with `gave_up` set the table is untouched and to be rebuilt."""
         if isinstance(merge, Append):
-            yield Insert(self._target, self._columns, merge.rows)
+            query = yield from self._computed(merge.rows)
+            self._begin_to_write()
+            yield Insert(self._target, self._columns, query)
             self._outcome.inserted()
         elif isinstance(merge, BagMerge):
             yield from self._bag(merge)
@@ -71,6 +88,7 @@ class Merging:
 
     def whole(self, query: str) -> Iterator[Stage]:
         """Replace all rows of the table by a query's; its identity stays."""
+        self._begin_to_write()
         if self._model.config.deduplicate:
             yield from self._difference(query, None)
             yield from self._clean_up()
@@ -109,6 +127,7 @@ class Merging:
 
     def _apply(self, changes: str, removed: int, keys: tuple[str, ...] = ()) -> Iterator[Stage]:
         """Remove and add the rows of a table of changes."""
+        self._begin_to_write()
         if removed:
             yield DeleteRows(self._target, changes, self._columns, keys)
             deleted = self._outcome.deleted()
@@ -136,6 +155,8 @@ class Merging:
         if config.deduplicate:
             yield from self._difference(query, affected, merge.keys)
         else:
+            query = yield from self._computed(query)
+            self._begin_to_write()
             yield DeleteKeys(self._target, affected, merge.keys)
             self._outcome.deleted()
             yield Insert(self._target, self._columns, query)
@@ -162,6 +183,14 @@ class Merging:
         removed, added, _ = (int(value) for value in self._outcome.row())
         self._outcome.rows_unchanged = computed - added
         yield from self._apply(changes, removed)
+
+    def _computed(self, query: str) -> Generator[Stage, None, str]:
+        """Compute rows to insert, apart if so; returns the query that gives them then."""
+        if not self._apart:
+            return query
+        rows = self._name("rows")
+        yield Recompute(rows, query)
+        return f"FROM {quoted(rows)}"
 
     # Small things -------------------------------------------------------------------------------
 
@@ -194,10 +223,10 @@ class Merging:
 
     def _name(self, purpose: str) -> str:
         name = f"dbt_dynamic_{purpose}_{self._run}"
-        self._temporary.append(name)
+        self.temporary.append(name)
         return name
 
     def _clean_up(self) -> Iterator[Stage]:
-        for name in self._temporary:
+        for name in self.temporary:
             yield DropTemporary(name)
-        self._temporary = []
+        self.temporary = []

@@ -10,15 +10,18 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import RefreshMode
-from dbt.adapters.dynamic.errors import SelfCheckFailed
+from dbt.adapters.dynamic.errors import SelfCheckFailed, TurnNeeded
+from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.changes import maintained
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.query.engine import Engine
@@ -80,6 +83,7 @@ class Refresh:
         self.outcome = Outcome()
         self.statements: list[str] = []
         self.started_at = datetime.now(timezone.utc)
+        self._session = session
         self._rows = session.rows
         self._lakes = lakes
         self._catalog = lakes[model.key[0]]
@@ -88,6 +92,7 @@ class Refresh:
         self._invocation = invocation
         self._invocation_id = invocation_id
         self._attempt = attempt
+        self._merging: Merging | None = None
         self._stage_runs = False
         self._statement_started = time.perf_counter()
         planner = Planner(model, session, lakes, invocation, forced)
@@ -109,7 +114,14 @@ class Refresh:
         if self.decision.action is RefreshAction.NO_DATA:
             return
         columns = tuple(name for name, _ in self.plan.columns)
-        merging = Merging(self.model, columns, self._engine, self.outcome)
+        self._merging = merging = Merging(
+            self.model,
+            columns,
+            self._engine,
+            self.outcome,
+            self._session.reads_only(),
+            self._begin_to_write,
+        )
         if self.decision.merge is not None:
             yield from merging.stages(self.decision.merge)
             if merging.gave_up is not None:
@@ -129,6 +141,7 @@ class Refresh:
         self.outcome.spent(stage.phase, time.perf_counter() - self._statement_started)
         self.outcome.result = result
         self._stage_runs = False
+        fault_point(f"after_{stage.kind}")
 
     def rebuild_after(self, error: Exception) -> Explained | None:
         """Why to build the table as a whole after this attempt failed, or None if that is no help.
@@ -185,17 +198,69 @@ class Refresh:
         self.outcome.spent("commit", elapsed)
         visible = self.plan.snapshot
         if self.decision.action is not RefreshAction.NO_DATA:
-            # Other threads may have committed since; ours is the one that carries our id.
-            now = self._catalog.current_snapshot()
-            for commit in self._catalog.commits(visible, now):
-                if refresh_id_of(commit) == self.refresh_id:
-                    visible = self.outcome.result_snapshot = commit.snapshot_id
+            self.outcome.result_snapshot = self._own_commit()
+            visible = self.outcome.result_snapshot or visible
         self._invocation.built(self.model.key, visible, self.plan.bases)
+
+    @property
+    def temporary(self) -> list[str]:
+        """Temporary tables that the connection still has."""
+        return list(self._merging.temporary) if self._merging is not None else []
+
+    def landed(self) -> bool:
+        """Whether a commit that failed was made after all; notes it if so.
+
+        A connection may be lost after its server has committed and before it could say so.
+        """
+        if self.decision.action is RefreshAction.NO_DATA or self._own_commit() is None:
+            return False
+        self.committed(0.0)
+        return True
+
+    def _own_commit(self) -> int | None:
+        """The snapshot that this refresh made: others may have committed, this carries our id."""
+        now = self._catalog.current_snapshot()
+        for commit in self._catalog.commits(self.plan.snapshot, now):
+            if refresh_id_of(commit) == self.refresh_id:
+                return commit.snapshot_id
+        return None
 
     # Stages -------------------------------------------------------------------------------------
 
+    def _begin_to_write(self) -> None:
+        """From here on the transaction writes; what was planned before must still be true.
+
+        Raises:
+            TurnNeeded: it is not.
+        """
+        if not self._session.begin_to_write():
+            return
+        plan, now = self.plan, self._catalog.current_snapshot()
+        if now != plan.snapshot and self._store.touched(self.model.key, plan.snapshot, now):
+            raise TurnNeeded("the table was changed while its rows were computed")
+        if self.decision.strategy is Strategy.FULL and not self._readable_as_planned():
+            raise TurnNeeded("its sources cannot be read as they were planned to be")
+        self.plan = replace(plan, snapshot=now)
+
+    def _readable_as_planned(self) -> bool:
+        """Whether the pinned versions can still be read, by a query that begins only now.
+
+        What maintenance does to them is looked at when a refresh is planned.
+        """
+        plan = self.plan
+        if plan.query is None or not plan.query.pinnable:
+            return False
+        for pin in plan.pins:
+            lake = self._lakes[pin.key[0]]
+            now = lake.current_snapshot()
+            commits = lake.commits(pin.snapshot - 1, now)
+            if len(commits) != now - pin.snapshot + 1 or maintained(pin.table_id, commits[1:]):
+                return False
+        return True
+
     def _whole(self, merging: Merging) -> Iterator[Stage]:
         """The whole query. The table keeps its identity where its columns stay the same."""
+        self._begin_to_write()
         model, plan = self.model, self.plan
         exists = self._catalog.table(model.key[1], model.key[2], plan.snapshot) is not None
         if exists and self._fits():
@@ -231,6 +296,7 @@ class Refresh:
                 )
 
     def _bookkeeping(self) -> Iterator[Stage]:
+        self._begin_to_write()
         model, plan, store = self.model, self.plan, self._store
         if not store.exists(plan.snapshot):
             for statement in store.layout_statements():

@@ -105,7 +105,7 @@ class CountChanges(Stage):
 
 @dataclass(frozen=True)
 class Recompute(Stage):
-    """Put recomputed rows into a temporary table (``deduplicate``)."""
+    """Put rows into a temporary table: to compare them, or to write them later."""
 
     kind: ClassVar[str] = "recompute"
     phase: ClassVar[str] = "recompute"

@@ -188,6 +188,25 @@ class Store:
         """Whether the fence exists."""
         return self._catalog.table(SCHEMA, self.fence_name(relation), snapshot) is not None
 
+    def touched(self, relation: RelationKey, since: int, now: int) -> bool:
+        """Whether anybody wrote to a dynamic table, its name or its fence between two snapshots.
+
+        Every refresh of the table, in whatever process, writes to its fence.
+        """
+        commits = self._catalog.commits(since, now)
+        if len(commits) != now - since:
+            return True  # some have expired
+        ids = set()
+        for schema, name in (relation[1:], (SCHEMA, self.fence_name(relation))):
+            then, table = (self._catalog.table(schema, name, at) for at in (since, now))
+            if then != table or (
+                self._catalog.view(schema, name, since) != self._catalog.view(schema, name, now)
+            ):
+                return True
+            if table is not None:
+                ids.add(table.table_id)
+        return any(ids & commit.changes.keys() for commit in commits)
+
     def layout_statements(self) -> list[str]:
         """The statements that lay the schema out."""
         state, history = self._name("state_log"), self._name("refresh_log")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dbt.adapters.dynamic.connections import _Turn
+from dbt.adapters.dynamic.turn import Turn
 
 
 class Named:
@@ -16,12 +16,12 @@ class Named:
 
 
 @pytest.fixture
-def turn() -> _Turn:
-    return _Turn()
+def turn() -> Turn:
+    return Turn()
 
 
 def _in_thread(
-    turn: _Turn, connection: Any, order: queue.Queue[str], name: str
+    turn: Turn, connection: Any, order: queue.Queue[str], name: str
 ) -> threading.Thread:
     def work() -> None:
         turn.take(connection)
@@ -32,7 +32,7 @@ def _in_thread(
     return thread
 
 
-def test_taking_twice_is_one_turn(turn: _Turn) -> None:
+def test_taking_twice_is_one_turn(turn: Turn) -> None:
     mine: Any = Named()
     assert turn.take(mine) is True
     assert turn.take(mine) is False
@@ -40,7 +40,7 @@ def test_taking_twice_is_one_turn(turn: _Turn) -> None:
     assert turn.take(mine) is True
 
 
-def test_the_next_one_waits_until_the_turn_is_given_back(turn: _Turn) -> None:
+def test_the_next_one_waits_until_the_turn_is_given_back(turn: Turn) -> None:
     first: Any = Named()
     second: Any = Named()
     order: queue.Queue[str] = queue.Queue()
@@ -55,7 +55,7 @@ def test_the_next_one_waits_until_the_turn_is_given_back(turn: _Turn) -> None:
     assert turn.take(second) is False
 
 
-def test_another_connection_cannot_end_it(turn: _Turn) -> None:
+def test_another_connection_cannot_end_it(turn: Turn) -> None:
     first: Any = Named()
     second: Any = Named()
     turn.take(first)
@@ -63,7 +63,7 @@ def test_another_connection_cannot_end_it(turn: _Turn) -> None:
     assert turn.take(first) is False, "it is still the first one's"
 
 
-def test_another_thread_can_end_it(turn: _Turn) -> None:
+def test_another_thread_can_end_it(turn: Turn) -> None:
     """dbt ends a connection from its main thread, whoever worked with it."""
     first: Any = Named()
     second: Any = Named()
@@ -74,7 +74,7 @@ def test_another_thread_can_end_it(turn: _Turn) -> None:
     assert turn.take(second) is True
 
 
-def test_giving_back_what_nobody_has_is_nothing(turn: _Turn) -> None:
+def test_giving_back_what_nobody_has_is_nothing(turn: Turn) -> None:
     mine: Any = Named()
     turn.give(mine)
     assert turn.take(mine) is True
@@ -83,7 +83,7 @@ def test_giving_back_what_nobody_has_is_nothing(turn: _Turn) -> None:
     assert turn.take(mine) is True
 
 
-def test_all_waiting_get_their_turn(turn: _Turn) -> None:
+def test_all_waiting_get_their_turn(turn: Turn) -> None:
     connections: list[Any] = [Named() for _ in range(8)]
     done: queue.Queue[int] = queue.Queue()
     at_work: list[int] = []

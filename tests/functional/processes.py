@@ -1,0 +1,143 @@
+"""dbt in processes of their own, all on one project's lake."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tests.functional.project import LakeProject
+
+# A server process that has imported dbt and forks from there: importing is most of the time.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.dynamic.impl", __name__])
+# Longer than anything here takes on a busy machine; without it a hang would be silent.
+_PATIENCE = 300.0
+
+
+@dataclass
+class Result:
+    """What one dbt command did.
+
+    Attributes:
+        success: whether dbt was content.
+        output: what it printed.
+        responses: the ``adapter_response`` of each node by name, or its message.
+    """
+
+    success: bool
+    output: str
+    responses: dict[str, Any] = field(default_factory=dict)
+
+
+class DbtProcess:
+    """A process that runs dbt commands, one after the other, on a project's lake.
+
+    Args:
+        project: the project, with its lake.
+        folder: a new folder, for dbt's own files.
+        environment: variables for the process.
+    """
+
+    def __init__(self, project: LakeProject, folder: Path, **environment: str) -> None:
+        folder.mkdir(parents=True)
+        parsed = project.folder / "target" / "partial_parse.msgpack"
+        if parsed.exists():
+            shutil.copy(parsed, folder)
+        self._pipe, theirs = _FORKS.Pipe()
+        self.process = _FORKS.Process(
+            target=_work, args=(theirs, project.folder, folder, environment), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def start(self, *arguments: str) -> None:
+        """Begin a dbt command."""
+        self._pipe.send(arguments)
+
+    def result(self) -> Result:
+        """Wait for the end of the command.
+
+        Raises:
+            EOFError: the process died.
+        """
+        if not self._pipe.poll(_PATIENCE):
+            raise TimeoutError("dbt does not end")
+        result: Result = self._pipe.recv()
+        return result
+
+    def run(self, *arguments: str) -> Result:
+        """Run a dbt command, and wait for its end."""
+        self.start(*arguments)
+        return self.result()
+
+    def close(self) -> None:
+        """End the process, at once."""
+        self.process.kill()
+        self.process.join()
+        self._pipe.close()
+
+
+@contextlib.contextmanager
+def processes(project: LakeProject, count: int) -> Iterator[list[DbtProcess]]:
+    """As many processes on a project's lake."""
+    project.close()
+    folders = [project.folder / "target" / f"process_{number}" for number in range(count)]
+    started = [DbtProcess(project, folder) for folder in folders]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.close()
+
+
+def at_once(started: Sequence[DbtProcess], *commands: Sequence[str]) -> list[Result]:
+    """Run one command in each process, at the same time; all of them must succeed."""
+    for process, command in zip(started, commands, strict=True):
+        process.start(*command)
+    results = [process.result() for process in started]
+    assert all(one.success for one in results), "\n".join(one.output for one in results)
+    return results
+
+
+def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, str]) -> None:
+    """What the process does: dbt commands, until the pipe ends."""
+    from dbt.cli.main import dbtRunner
+
+    os.environ.update(environment)
+    os.chdir(project)  # paths in the profile are relative
+    places = {
+        "--project-dir": project,
+        "--profiles-dir": project,
+        "--target-path": folder,
+        "--log-path": folder,
+    }
+    options = [str(word) for pair in places.items() for word in pair]
+    with contextlib.suppress(EOFError):
+        while True:
+            arguments = pipe.recv()
+            written = folder / "run_results.json"
+            written.unlink(missing_ok=True)
+            shown = io.StringIO()
+            with contextlib.redirect_stdout(shown):
+                done = dbtRunner().invoke([*arguments, *options, "--no-use-colors"])
+            text = shown.getvalue() + (str(done.exception) if done.exception else "")
+            responses = _responses(written) if written.exists() else {}
+            pipe.send(Result(done.success, text, responses))
+
+
+def _responses(written: Path) -> dict[str, Any]:
+    return {
+        one["unique_id"].split(".")[2]: one["adapter_response"]
+        if one["status"] == "success"
+        else one["message"]
+        for one in json.loads(written.read_text())["results"]
+    }
