@@ -74,7 +74,8 @@ def test_postgres_restarts_during_a_refresh(
             postgres.start()
 
     monkeypatch.setattr(Refresh, "done", restart)
-    assert changed.run()["by_key"]["refresh_action"] == "INCREMENTAL"
+    response = changed.run()["by_key"]
+    assert response["refresh_action"] == "INCREMENTAL", changed.output
     assert happened == [stage]
     assert changed.sql(ATTEMPTS) == [("SUCCEEDED", 2)]
 
