@@ -17,8 +17,8 @@ from typing import Any
 from tests.functional.project import LakeProject
 
 # A server process that has imported dbt and forks from there: importing is most of the time.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.dynamic.impl", __name__])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.dynamic.impl", __name__])
 # Longer than anything here takes on a busy machine; without it a hang would be silent.
 _PATIENCE = 300.0
 
@@ -52,8 +52,8 @@ class DbtProcess:
         parsed = project.folder / "target" / "partial_parse.msgpack"
         if parsed.exists():
             shutil.copy(parsed, folder)
-        self._pipe, theirs = _FORKS.Pipe()
-        self.process = _FORKS.Process(
+        self.pipe, theirs = FORKS.Pipe()
+        self.process = FORKS.Process(
             target=_work, args=(theirs, project.folder, folder, environment), daemon=True
         )
         self.process.start()
@@ -61,7 +61,7 @@ class DbtProcess:
 
     def start(self, *arguments: str) -> None:
         """Begin a dbt command."""
-        self._pipe.send(arguments)
+        self.pipe.send(arguments)
 
     def result(self) -> Result:
         """Wait for the end of the command.
@@ -69,9 +69,9 @@ class DbtProcess:
         Raises:
             EOFError: the process died.
         """
-        if not self._pipe.poll(_PATIENCE):
+        if not self.pipe.poll(_PATIENCE):
             raise TimeoutError("dbt does not end")
-        result: Result = self._pipe.recv()
+        result: Result = self.pipe.recv()
         return result
 
     def run(self, *arguments: str) -> Result:
@@ -83,7 +83,7 @@ class DbtProcess:
         """End the process, at once."""
         self.process.kill()
         self.process.join()
-        self._pipe.close()
+        self.pipe.close()
 
 
 @contextlib.contextmanager
