@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlglot.parser
 
 from dbt.adapters.dynamic.lake import extensions
 from tests.functional.project import LakeProject
@@ -49,6 +50,15 @@ def test_configuration(project: LakeProject, key: str, value: Any, expected: str
     message = error(project)
     assert "Model 'by_key'" in message
     assert expected in message
+
+
+def test_compiled_sqlglot(project: LakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY)
+    monkeypatch.setattr(sqlglot.parser, "__file__", "parser.cpython-311-x86_64-linux-gnu.so")
+    project.run(ok=False)
+    assert "pip uninstall sqlglotc" in project.output
+    assert "Traceback" not in project.output
 
 
 def test_view_that_duckdb_cannot_read_itself(project: LakeProject) -> None:
