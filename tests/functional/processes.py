@@ -41,6 +41,8 @@ class Result:
 class DbtProcess:
     """A process that runs dbt commands, one after the other, on a project's lake.
 
+    After the command ``parse`` it does not look at the project's files again.
+
     Args:
         project: the project, with its lake.
         folder: a new folder, for dbt's own files.
@@ -48,6 +50,7 @@ class DbtProcess:
     """
 
     def __init__(self, project: LakeProject, folder: Path, **environment: str) -> None:
+        self.folder = folder
         folder.mkdir(parents=True)
         parsed = project.folder / "target" / "partial_parse.msgpack"
         if parsed.exists():
@@ -121,6 +124,7 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
         "--log-path": folder,
     }
     options = [str(word) for pair in places.items() for word in pair]
+    manifest = None
     with contextlib.suppress(EOFError):
         while True:
             arguments = pipe.recv()
@@ -128,8 +132,11 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
             written.unlink(missing_ok=True)
             shown = io.StringIO()
             with contextlib.redirect_stdout(shown):
-                done = dbtRunner().invoke([*arguments, *options, "--no-use-colors"])
+                runner = dbtRunner(manifest=manifest)
+                done = runner.invoke([*arguments, *options, "--no-use-colors"])
             text = shown.getvalue() + (str(done.exception) if done.exception else "")
+            if arguments[0] == "parse":
+                manifest = done.result  # the project stays as it is, for this process
             responses = _responses(written) if written.exists() else {}
             pipe.send(Result(done.success, text, responses))
 

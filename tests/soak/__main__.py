@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -89,7 +90,7 @@ class Soak:
         self._started += 1
         folder = self._project.folder / "target" / f"process_{self._started}"
         worker = DbtProcess(self._project, folder)
-        self._begin(worker)
+        worker.start("parse")
         return worker
 
     def _begin(self, worker: DbtProcess) -> None:
@@ -97,7 +98,7 @@ class Soak:
         worker.start("run", "--select", *chosen)
 
     def _note(self, result: Result) -> None:
-        self.counts["runs"] += 1
+        self.counts["runs"] += bool(result.responses)
         self.counts["tried again"] += result.output.count("and is tried again in")
         for response in result.responses.values():
             if isinstance(response, str):
@@ -115,6 +116,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped
     folder = programs()
     if folder is None:
         print("there is no PostgreSQL server on this machine (initdb)", file=sys.stderr)
