@@ -8,6 +8,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -87,6 +89,16 @@ class DbtProcess:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+def end_orderly() -> None:
+    """Let SIGTERM end this process as an exception does, so that what was started is stopped."""
+
+    def end(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice
+        sys.exit(1)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 @contextlib.contextmanager

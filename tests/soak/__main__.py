@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.functional.postgres import PostgresServer, programs
-from tests.functional.processes import FORKS, DbtProcess, Result
+from tests.functional.processes import FORKS, DbtProcess, Result, end_orderly
 from tests.functional.project import LakeProject
 from tests.soak.actors import Place, Report, check, compare_all, maintain, write
 from tests.soak.lake import MODELS, lay_out
@@ -116,7 +115,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped
+    end_orderly()
     folder = programs()
     if folder is None:
         print("there is no PostgreSQL server on this machine (initdb)", file=sys.stderr)

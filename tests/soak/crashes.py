@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.functional.postgres import PostgresServer, programs
-from tests.functional.processes import DbtProcess
+from tests.functional.processes import DbtProcess, end_orderly
 from tests.functional.project import LakeProject
 from tests.soak.lake import MODELS, change, lay_out
 
@@ -119,7 +118,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped
+    end_orderly()
     found = programs()
     server = PostgresServer(found) if found else None
     if server is None:
