@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs oracle mutations bench-planning bench-threads stress clean
+.PHONY: demo test lint types docs oracle mutations stress soak crashes bench-planning \
+	bench-threads clean
 
 demo: $(VENV)/installed $(VENV)/flights
 	$(BIN)/python integration_tests/replay.py
@@ -33,6 +34,16 @@ oracle: $(VENV)/installed
 # Breaks the rules on purpose, and lets the oracle find each break.
 mutations: $(VENV)/installed
 	$(BIN)/python -m tests.oracle.mutations
+
+# Everything that happens to a lake at once: writers, refreshes, kills, maintenance, a checker.
+MINUTES ?= 10
+soak: $(VENV)/installed
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+# kill -9 at random moments of refreshes.
+KILLS ?= 200
+crashes: $(VENV)/installed
+	$(BIN)/python -m tests.soak.crashes --kills $(KILLS)
 
 # How long planning takes, and how the statements grow.
 bench-planning: $(VENV)/installed

@@ -1,8 +1,13 @@
-"""The catalogs that a test may run on: parameters of the fixture ``catalog``."""
+"""The catalogs that a test runs on: parameters of the fixture ``catalog``."""
 
 from __future__ import annotations
 
 import pytest
 
-any_catalog = pytest.mark.parametrize("catalog", ["file", "sqlite", "postgres"], indirect=True)
-several_processes = pytest.mark.parametrize("catalog", ["sqlite", "postgres"], indirect=True)
+
+def on(*kinds: str) -> pytest.MarkDecorator:
+    """Run a test on lakes with these catalogs: ``file`` (DuckDB's), ``sqlite``, ``postgres``."""
+    return pytest.mark.parametrize("catalog", kinds, indirect=True)
+
+
+any_catalog = on("file", "sqlite", "postgres")

@@ -36,21 +36,37 @@ def differences(connection: duckdb.DuckDBPyConnection, lake: str = "lake") -> di
         f"SELECT name, definition, coalesce(refresh_mode_reason, '') "
         f"FROM {lake}.dbt_dynamic.dynamic_tables WHERE status = 'ACTIVE'"
     ).fetchall()
-    return {
-        name: _difference(connection, lake, name, definition)
-        for name, definition, reason in tables
-        if not reason.startswith(_OPEN)
-    }
+    found = {}
+    for name, definition, reason in tables:
+        if reason.startswith(_OPEN):
+            continue
+        pins = connection.execute(
+            f"SELECT source_table, last_snapshot FROM {lake}.dbt_dynamic.source_snapshots "
+            "WHERE dynamic_table = ?",
+            [name],
+        ).fetchall()
+        found[name] = difference(connection, lake, name, definition, pins)
+    return found
 
 
-def _difference(
-    connection: duckdb.DuckDBPyConnection, lake: str, name: str, definition: str
+def difference(
+    connection: duckdb.DuckDBPyConnection,
+    lake: str,
+    name: str,
+    definition: str,
+    pins: list[tuple[str, int]],
+    version: int | None = None,
 ) -> str:
-    pins = connection.execute(
-        f"SELECT source_table, last_snapshot FROM {lake}.dbt_dynamic.source_snapshots "
-        "WHERE dynamic_table = ?",
-        [name],
-    ).fetchall()
+    """What differs between a dynamic table and its query at its pins, or "".
+
+    Args:
+        connection: a connection with the lake attached.
+        lake: the lake's name.
+        name: the table, ``database.schema.identifier``.
+        definition: its compiled SQL.
+        pins: its sources, and the snapshots that they were read at.
+        version: the table's own snapshot; as it is now by default.
+    """
     connection.execute("ATTACH ':memory:' AS oracle")
     try:
         for source, snapshot in pins:
@@ -74,7 +90,8 @@ def _difference(
                 continue  # a view over tables that this dynamic table does not read
         connection.execute("USE oracle")  # for names without a database
         database, schema, table = name.split(".", 2)
-        actual = f'SELECT * FROM "{database}"."{schema}"."{table}"'
+        at = "" if version is None else f" AT (VERSION => {version})"
+        actual = f'SELECT * FROM "{database}"."{schema}"."{table}"{at}'
         # By name: a contract orders the table's columns, not the query's.
         names = ", ".join(
             # An inlined row is kept as text, in which a DOUBLE may lose its last bits.

@@ -8,6 +8,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -17,8 +19,8 @@ from typing import Any
 from tests.functional.project import LakeProject
 
 # A server process that has imported dbt and forks from there: importing is most of the time.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.dynamic.impl", __name__])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.dynamic.impl", __name__])
 # Longer than anything here takes on a busy machine; without it a hang would be silent.
 _PATIENCE = 300.0
 
@@ -41,6 +43,8 @@ class Result:
 class DbtProcess:
     """A process that runs dbt commands, one after the other, on a project's lake.
 
+    After the command ``parse`` it does not look at the project's files again.
+
     Args:
         project: the project, with its lake.
         folder: a new folder, for dbt's own files.
@@ -48,12 +52,13 @@ class DbtProcess:
     """
 
     def __init__(self, project: LakeProject, folder: Path, **environment: str) -> None:
+        self.folder = folder
         folder.mkdir(parents=True)
         parsed = project.folder / "target" / "partial_parse.msgpack"
         if parsed.exists():
             shutil.copy(parsed, folder)
-        self._pipe, theirs = _FORKS.Pipe()
-        self.process = _FORKS.Process(
+        self.pipe, theirs = FORKS.Pipe()
+        self.process = FORKS.Process(
             target=_work, args=(theirs, project.folder, folder, environment), daemon=True
         )
         self.process.start()
@@ -61,7 +66,7 @@ class DbtProcess:
 
     def start(self, *arguments: str) -> None:
         """Begin a dbt command."""
-        self._pipe.send(arguments)
+        self.pipe.send(arguments)
 
     def result(self) -> Result:
         """Wait for the end of the command.
@@ -69,9 +74,9 @@ class DbtProcess:
         Raises:
             EOFError: the process died.
         """
-        if not self._pipe.poll(_PATIENCE):
+        if not self.pipe.poll(_PATIENCE):
             raise TimeoutError("dbt does not end")
-        result: Result = self._pipe.recv()
+        result: Result = self.pipe.recv()
         return result
 
     def run(self, *arguments: str) -> Result:
@@ -83,7 +88,17 @@ class DbtProcess:
         """End the process, at once."""
         self.process.kill()
         self.process.join()
-        self._pipe.close()
+        self.pipe.close()
+
+
+def end_orderly() -> None:
+    """Let SIGTERM end this process as an exception does, so that what was started is stopped."""
+
+    def end(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice
+        sys.exit(1)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 @contextlib.contextmanager
@@ -121,6 +136,7 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
         "--log-path": folder,
     }
     options = [str(word) for pair in places.items() for word in pair]
+    manifest = None
     with contextlib.suppress(EOFError):
         while True:
             arguments = pipe.recv()
@@ -128,8 +144,11 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
             written.unlink(missing_ok=True)
             shown = io.StringIO()
             with contextlib.redirect_stdout(shown):
-                done = dbtRunner().invoke([*arguments, *options, "--no-use-colors"])
+                runner = dbtRunner(manifest=manifest)
+                done = runner.invoke([*arguments, *options, "--no-use-colors"])
             text = shown.getvalue() + (str(done.exception) if done.exception else "")
+            if arguments[0] == "parse":
+                manifest = done.result  # the project stays as it is, for this process
             responses = _responses(written) if written.exists() else {}
             pipe.send(Result(done.success, text, responses))
 

@@ -9,10 +9,8 @@ import pytest
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from tests.functional.catalogs import any_catalog
+from tests.functional.catalogs import any_catalog, on
 from tests.functional.project import LakeProject
-
-pytestmark = any_catalog
 
 EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
 BY_KEY = (
@@ -69,6 +67,7 @@ def fence(project: LakeProject) -> str:
     return f"dbt_dynamic.{name}"
 
 
+@any_catalog
 def test_second_writer_fails_and_starts_over(
     changed: LakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +84,7 @@ def test_second_writer_fails_and_starts_over(
     ) == [(2,)]
 
 
+@on("file", "sqlite")
 def test_conflicts_end_after_the_retries(
     changed: LakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +100,7 @@ def test_conflicts_end_after_the_retries(
     ) == [(3, "TransactionException")]
 
 
+@any_catalog
 def test_sources_that_move_on_during_a_refresh_do_no_harm(
     changed: LakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +128,7 @@ def test_merge_that_fails_its_self_check_is_never_committed(changed: LakeProject
     )
 
 
+@on("file", "postgres")
 def test_threads(make_project: Callable[..., LakeProject]) -> None:
     """design.md §9: several threads of one process, every materialization, nothing misplaced."""
     project = make_project(threads=4)

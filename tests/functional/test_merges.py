@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
 
 ORDERS = (
@@ -76,6 +77,7 @@ def test_bag_of_a_left_join(project: LakeProject) -> None:
     assert "named: equal (999 rows)" in verify(project)
 
 
+@any_catalog
 def test_bag_with_copies_and_nulls(project: LakeProject) -> None:
     """Exactly the right number of copies goes and comes."""
     project.source("copies", COPIES)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
 
 EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
@@ -113,6 +114,7 @@ def test_somebody_wrote_to_the_table(built: LakeProject, spoil: str) -> None:
     assert outcome(built) == ("REINITIALIZE", "TARGET_MODIFIED")
 
 
+@any_catalog
 def test_flush_of_the_tables_own_inlined_rows(built: LakeProject) -> None:
     """§6.13: DuckLake calls it a delete when inlined deletes are among them; no row changed."""
     built.sql("DELETE FROM raw.events WHERE k IN (3, 4)")
@@ -220,6 +222,7 @@ def test_contract(project: LakeProject) -> None:
     assert project.sql("SELECT n, total FROM main.by_key WHERE k IS NULL") == [(1, 4)]
 
 
+@any_catalog
 def test_public_relations(built: LakeProject) -> None:
     built.sql("DELETE FROM raw.events WHERE k = 3")
     response = built.run()["by_key"]

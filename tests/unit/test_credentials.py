@@ -104,3 +104,26 @@ def test_dbt_debug_shows_where_the_files_are() -> None:
     keys = dict(_credentials(path="ducklake:a.ducklake", data_path="files").connection_info())
     assert keys["data_path"] == "files"
     assert keys["path"] == "ducklake:a.ducklake"
+
+
+@pytest.mark.parametrize(
+    ("attachment", "expected"),
+    [
+        ({"path": "ducklake:sqlite:a.sqlite"}, "META_JOURNAL_MODE 'WAL'"),
+        ({"path": "ducklake:sqlite:a.sqlite", "options": {"DATA_PATH": "f"}}, "'f', META_JOURNAL"),
+        (
+            {"path": "ducklake:sqlite:a.sqlite", "options": {"META_JOURNAL_MODE": "DELETE"}},
+            "(META_JOURNAL_MODE 'DELETE')",
+        ),
+        ({"path": "ducklake:sqlite:a.sqlite", "read_only": True}, "(READ_ONLY)"),
+        ({"path": "ducklake:a.ducklake"}, "'ducklake:a.ducklake' AS a"),
+        ({"path": "ducklake:postgres:dbname=x"}, "'ducklake:postgres:dbname=x' AS a"),
+        ({"path": "plain.sqlite", "type": "sqlite"}, "(TYPE sqlite)"),
+    ],
+)
+def test_catalogs_in_sqlite_have_a_write_ahead_log(
+    attachment: dict[str, Any], expected: str
+) -> None:
+    credentials = _credentials(path=":memory:", attach=[{**attachment, "alias": "a"}])
+    (sql,) = [one.to_sql() for one in credentials.attachments]
+    assert sql.endswith(expected) or expected in sql.partition("AS a")[2]

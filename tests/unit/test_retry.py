@@ -8,7 +8,13 @@ import duckdb
 import pytest
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
+from dbt.adapters.dynamic.refresh.retry import (
+    passes,
+    patiently,
+    rebuild_is_no_help,
+    remedy,
+    wait_seconds,
+)
 from tests.unit.lab import Lake
 
 
@@ -21,6 +27,10 @@ from tests.unit.lab import Lake
         "IO Error: Failed to execute query: database is locked",
         "could not serialize access due to concurrent update",
         "deadlock detected",
+        'Failed to commit: Failed to execute query "ROLLBACK": ',
+        'Unable to connect to Postgres at "dbname=lake": connection to server failed',
+        "FATAL:  the database system is starting up",
+        "Exceeded the maximum retry count of 10 set by the ducklake_max_retry_count setting",
     ],
 )
 def test_conflicts_and_locks_pass(text: str) -> None:
@@ -76,6 +86,54 @@ def test_waits_double_with_jitter(attempt: int, longest: float) -> None:
     waits = [wait_seconds(attempt, 2.0) for _ in range(200)]
     assert longest / 2 <= min(waits) < longest * 0.55
     assert longest * 0.95 < max(waits) <= longest
+
+
+def test_a_rebuild_would_meet_the_same_obstacle() -> None:
+    for text in ("Transaction conflict", "Interrupted!", "write: No space left on device"):
+        assert rebuild_is_no_help(duckdb.IOException(text))
+    # All that shows of an error elsewhere in the transaction: that may be the merge's own.
+    aborted = duckdb.InvalidInputException("Current transaction is aborted (please ROLLBACK)")
+    assert passes(aborted)
+    assert not rebuild_is_no_help(aborted)
+    assert not rebuild_is_no_help(duckdb.ConversionException("Could not convert"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Transaction conflict", "It was tried 4 times; retries and retry_wait set how often"),
+        ('Could not write file "x": No space left on device', "There is no room to write"),
+        ('Cannot open file "x.parquet": No such file or directory', "A file cannot be read."),
+    ],
+)
+def test_remedy(text: str, expected: str) -> None:
+    said = remedy(duckdb.IOException(text), 4)
+    assert said is not None
+    assert said.startswith(expected)
+    assert said.endswith("The table and its recorded snapshots were left as they were.")
+
+
+def test_a_mistake_in_the_query_needs_no_remedy() -> None:
+    assert remedy(duckdb.CatalogException("Table with name t does not exist"), 1) is None
+
+
+def test_patiently() -> None:
+    failures = [duckdb.IOException("database is locked"), duckdb.IOException("deadlock detected")]
+
+    def call() -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    assert patiently(call, first=0.0) == "done"
+    failures.extend([duckdb.IOException("database is locked")] * 5)
+    with pytest.raises(duckdb.IOException, match="locked"):
+        patiently(call, attempts=3, first=0.0)
+    assert len(failures) == 2
+    failures[:] = [duckdb.IOException("No files found")] * 2
+    with pytest.raises(duckdb.IOException, match="No files"):
+        patiently(call, first=0.0)
+    assert len(failures) == 1
 
 
 def test_no_wait() -> None:

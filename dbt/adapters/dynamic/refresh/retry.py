@@ -34,6 +34,8 @@ _PASSING = (
     "too many clients",
     "remaining connection slots",
 )
+# All that is seen of a failure in another of DuckLake's own queries, which run side by side.
+_ABORTED = "current transaction is aborted"
 # Object stores: a time-out, too many requests, and what is the server's own fault.
 _PASSING_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _INTERRUPTED = "interrupted!"
@@ -52,13 +54,12 @@ def passes(error: BaseException) -> bool:
     cause = _cause(error)
     if isinstance(cause, duckdb.HTTPException) and cause.status_code in _PASSING_STATUS:
         return True
-    return _says(cause, *_PASSING)
+    return _says(cause, _ABORTED, *_PASSING)
 
 
 def rebuild_is_no_help(error: BaseException) -> bool:
     """Whether any other way of refreshing the table would meet the same obstacle."""
-    cause = _cause(error)
-    return passes(error) or _says(cause, _INTERRUPTED, *_FULL_DISK)
+    return _says(_cause(error), _INTERRUPTED, *_PASSING, *_FULL_DISK)
 
 
 def remedy(error: BaseException, attempts: int) -> str | None:

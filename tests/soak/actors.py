@@ -1,0 +1,173 @@
+"""What runs beside the refreshes: writers, maintenance, and the checker, a process each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.changes import doubled
+from dbt.adapters.dynamic.lake.extensions import load_extension
+from tests.functional.oracle import difference
+from tests.soak.lake import change
+
+_LATEST = (
+    "SELECT dynamic_table, definition, base_snapshot, snapshot_id, "
+    "[(p.database || '.' || p.schema || '.' || p.name, p.table_id, p.snapshot) FOR p IN "
+    'from_json(pins, \'[{"database": "VARCHAR", "schema": "VARCHAR", "name": "VARCHAR", '
+    '"table_id": "BIGINT", "snapshot": "BIGINT"}]\')] AS pins '
+    "FROM dbt_dynamic.state_log "
+    "QUALIFY row_number() OVER (PARTITION BY dynamic_table ORDER BY base_snapshot DESC) = 1"
+)
+
+
+@dataclass
+class Report:
+    """What an actor has to say at its end, or when something is wrong.
+
+    Attributes:
+        actor: who.
+        counts: how often it did what.
+        differences: tables that are not their query at their pins.
+    """
+
+    actor: str
+    counts: Counter[str] = field(default_factory=Counter)
+    differences: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Place:
+    """Where the lake is."""
+
+    folder: Path
+    path: str
+    data_path: str
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the lake."""
+        os.chdir(self.folder)
+        connection = duckdb.connect()
+        try:
+            load_extension(connection, "postgres_scanner")
+            load_extension(connection, "ducklake")
+            # What DuckLake 1.5.5 knows of a column's values may be wrong for older versions.
+            connection.execute("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
+            connection.execute("SET GLOBAL threads = 1")
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute(f"ATTACH '{self.path}' AS lake (DATA_PATH '{self.data_path}')")
+            connection.execute("USE lake")
+            yield connection
+        finally:
+            connection.close()
+
+
+def write(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
+    """Change the base tables, all the time."""
+    rng, report = random.Random(seed), Report("writer")
+    with place.connection() as connection:
+        while not stop.wait(rng.uniform(0.05, 0.4)):
+            report.counts[attempt(connection, change(rng))] += 1
+    reports.put(report)
+
+
+def maintain(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
+    """Maintain the lake, a step at a time."""
+    rng, report = random.Random(seed), Report("maintenance")
+    with place.connection() as connection:
+        while not stop.wait(rng.uniform(1, 5)):
+            step = rng.choice(list(MAINTENANCE))
+            report.counts[f"{step} {attempt(connection, MAINTENANCE[step](connection))}"] += 1
+    reports.put(report)
+
+
+def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
+    """Compare every dynamic table with its query at its pins, over and over."""
+    rng, report = random.Random(seed), Report("checker")
+    with place.connection() as connection:
+        while not stop.wait(rng.uniform(0.5, 1.5)):
+            try:
+                compare_all(connection, report)
+            except duckdb.Error as error:
+                # A snapshot that is no table's pin any more may expire meanwhile.
+                report.counts[f"check failed: {str(error).splitlines()[0][:120]}"] += 1
+    reports.put(report)
+
+
+def compare_all(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
+    """Compare every dynamic table as its last refresh left it."""
+    for name, definition, _, version, pins in connection.execute(_LATEST).fetchall():
+        catalog = LakeCatalog(lambda sql: connection.execute(sql).fetchall(), "lake")
+        _, schema, identifier = name.split(".")
+        now = catalog.current_snapshot()
+        target = catalog.table(schema, identifier, now)
+        read = [(pin[1], pin[2]) for pin in pins] + (
+            [(target.table_id, version)] if target else []
+        )
+        if any(doubled(table, catalog.commits(snapshot, now)) for table, snapshot in read):
+            report.counts["not readable at its pins since files were rewritten"] += 1
+            continue
+        sources = [(pin[0], pin[2]) for pin in pins]
+        found = difference(connection, "lake", name, definition, sources, version)
+        report.counts["checks"] += 1
+        if found:
+            report.differences.append(f"{name} at {dict(sources)}, written at {version}: {found}")
+
+
+def attempt(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> str:
+    """Run the statements of one commit; returns what came of it."""
+    try:
+        for statement in statements:
+            connection.execute(statement).fetchall()
+    except duckdb.Error as error:
+        if statements[0] == "BEGIN":
+            with contextlib.suppress(duckdb.Error):  # the failure has ended it already
+                connection.execute("ROLLBACK")
+        text = str(error)
+        return "conflicts" if "conflict" in text.lower() else f"errors: {text[:200]}"
+    return "commits"
+
+
+# Each makes the statements of one step.
+
+
+def _expire(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Only snapshots that no dynamic table is pinned to, nor was refreshed after."""
+    needed = [
+        min([base, *(pin[2] for pin in pins)])
+        for _, _, base, _, pins in connection.execute(_LATEST).fetchall()
+    ]
+    if not needed:
+        return []
+    return [
+        "SET VARIABLE expired = (SELECT list(snapshot_id) FROM lake.snapshots() "
+        f"WHERE snapshot_id < {min(needed)})",
+        "CALL ducklake_expire_snapshots('lake', versions => coalesce(getvariable('expired'), []))",
+    ]
+
+
+def _fixed(*statements: str) -> Any:
+    return lambda _: list(statements)
+
+
+MAINTENANCE: dict[str, Any] = {
+    "flush": _fixed("CALL ducklake_flush_inlined_data('lake')"),
+    "merge": _fixed("CALL ducklake_merge_adjacent_files('lake')"),
+    "rewrite": _fixed("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.1)"),
+    "expire": _expire,
+    # A check or a refresh that has begun may still read them.
+    "cleanup": _fixed(
+        "CALL ducklake_cleanup_old_files('lake', older_than => now() - INTERVAL '1 minute')"
+    ),
+}
