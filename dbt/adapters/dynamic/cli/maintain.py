@@ -48,4 +48,3 @@ def maintain(
         click.echo(step.said(dry_run))
     if not steps:
         click.echo("nothing to maintain")
-

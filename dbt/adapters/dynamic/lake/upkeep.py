@@ -8,8 +8,8 @@ What DuckDB 1.5.5 does, as tried:
   Rolled back, they leave orphaned files behind: none of them can be tried out.
 * expire_snapshots is metadata, is rolled back with its transaction, and makes no snapshot.
 * cleanup_old_files deletes the files at once, whatever becomes of the transaction around it.
-* delete_orphaned_files deletes every Parquet file below the lake's data path that the lake does not
-  know, whoever wrote it: also files of a transaction that has not committed yet.
+* delete_orphaned_files deletes every Parquet file below the lake's data path that the lake does
+  not know, whoever wrote it: also files of a transaction that has not committed yet.
 """
 
 from __future__ import annotations
@@ -84,8 +84,7 @@ class LakeUpkeep:
         """Whether the lake is attached read-only."""
         return bool(
             self._rows(
-                "SELECT 1 FROM duckdb_databases() "
-                f"WHERE database_name = {self._name} AND readonly"
+                f"SELECT 1 FROM duckdb_databases() WHERE database_name = {self._name} AND readonly"
             )
         )
 
@@ -202,8 +201,8 @@ def _bytes(size: str) -> int:
 def written_by_ducklake(path: str) -> bool:
     """Whether a file is named as DuckLake names its own.
 
-    >>> written_by_ducklake("s3://b/main/t/ducklake-01a1.parquet"), written_by_ducklake("/d/x.parquet")
-    (True, False)
+    >>> written_by_ducklake("s3://b/main/t/ducklake-01a1.parquet")
+    True
     """
     return path.replace("\\", "/").rsplit("/", 1)[-1].startswith("ducklake-")
 

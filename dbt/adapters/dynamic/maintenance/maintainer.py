@@ -9,9 +9,9 @@ In this order, each in short transactions of its own:
 5. delete files that no snapshot names any more, and files that none ever did.
 
 Each step is right by itself, so a maintenance that is killed leaves nothing to mend. Refreshes go
-on beside it: a renewal claims the fence of each table that it renews, in one commit with its state.
-A transaction that compacts cannot claim a fence; DuckLake's own conflicts (compaction against a
-concurrent delete) take its place, and the loser tries again.
+on beside it: a renewal claims the fence of each table that it renews, in one commit with its
+state. A transaction that compacts cannot claim a fence; DuckLake's own conflicts (compaction
+against a concurrent delete) take its place, and the loser tries again.
 
 Rewriting is special. DuckLake 1.5.5 reads versions before a rewrite with wrong statistics
 (:func:`~dbt.adapters.dynamic.lake.changes.narrowed`), and twice after one more flush or merge
@@ -27,7 +27,8 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled, narrowed, rewrites
@@ -42,13 +43,22 @@ from dbt.adapters.dynamic.maintenance.pins import newest_equal
 from dbt.adapters.dynamic.maintenance.report import Retention, Step
 from dbt.adapters.dynamic.maintenance.world import Built, Renewal, World
 from dbt.adapters.dynamic.names import literal, quoted
-from dbt.adapters.dynamic.refresh.state import Store, commit_info, rows_differ
+from dbt.adapters.dynamic.refresh.state import (
+    Store,
+    is_maintenance,
+    maintenance_info,
+    rows_differ,
+)
 
 T = TypeVar("T")
-# Runs something in a transaction, commits it, and tries again after a conflict; see Maintainer.
-Transaction = Callable[[Callable[[], T], bool], T]
 # How many snapshots one transaction expires: the catalog gets their numbers as a list.
 _EXPIRE_AT_ONCE = 1000
+
+
+class Transaction(Protocol):
+    """Runs something in a transaction, which it commits or not, again after a conflict."""
+
+    def __call__(self, work: Callable[[], T], commit: bool) -> T: ...
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,7 @@ class Maintainer:
     Args:
         session: the connection.
         lakes: the attached lakes by lower-case name; all of them count for what is needed.
-        transaction: runs a function in a transaction, which it commits if its second argument
-            says so, again after a conflict.
+        transaction: runs a function in a transaction.
         retention: what to keep for how long.
         dry_run: look, and change nothing.
         invocation_id: dbt's id of the invocation.
@@ -76,7 +85,7 @@ class Maintainer:
         self,
         session: Session,
         lakes: Mapping[str, LakeCatalog],
-        transaction: Transaction[object],
+        transaction: Transaction,
         retention: Retention,
         dry_run: bool,
         invocation_id: str,
@@ -112,7 +121,7 @@ class Maintainer:
             self._delete_files(name)
         return self._steps
 
-    # 1. Files -------------------------------------------------------------------------------------
+    # 1. Files ------------------------------------------------------------------------------------
 
     def _compact(self, name: str) -> None:
         lake = self._lakes[name]
@@ -138,16 +147,14 @@ class Maintainer:
                 if not wanted:
                     continue
                 waits = self._read(
-                    lambda versions=versions, table=table, action=action: self._waits_for(
-                        lake, table.table_id, versions, action == "rewrite"
-                    )
+                    partial(self._waits_for, lake, table.table_id, versions, action == "rewrite")
                 )
                 if waits:
                     self._note(name, "wait", subject, f"{action}: {waits}")
                 elif self._dry_run:
                     self._note(name, action, subject, detail)
                 else:
-                    done = self._change(lambda run=run, table=table: run(table))
+                    done = self._change(partial(self._told, lake, run, table))
                     self._note_files(name, action, subject, done)
 
     def _waits_for(
@@ -159,21 +166,37 @@ class Maintainer:
         now = lake.current_snapshot()
         commits = lake.commits(min(versions) - 1, now)
         for snapshot, reader in sorted(versions.items()):
-            later = [c.changes.get(table_id, frozenset()) for c in commits if c.snapshot_id > snapshot]
+            later = [
+                c.changes.get(table_id, frozenset()) for c in commits if c.snapshot_id > snapshot
+            ]
             if any(map(rewrites, later)):
                 return f"it was rewritten since {reader} read it; that must be refreshed first"
             if rewriting and newest_equal(table_id, snapshot, commits, now) != now:
                 return f"it changed since {reader} read it; that must be refreshed first"
         return ""
 
-    def _note_files(self, lake: str, action: str, subject: str, done: object) -> None:
-        if isinstance(done, tuple) and done[0]:
-            before, after = done
-            self._note(lake, action, subject, f"{before:,} files into {after:,}")
-        elif isinstance(done, int) and done:
+    def _told(
+        self,
+        lake: LakeCatalog,
+        run: Callable[[TableWork], int] | Callable[[TableWork], tuple[int, int]],
+        table: TableWork,
+    ) -> int | tuple[int, int]:
+        """Say in the commit that maintenance made it; without work there is none."""
+        done = run(table)
+        if done not in (0, (0, 0)):
+            self._message(lake, "maintain: files compacted")
+        return done
+
+    def _note_files(
+        self, lake: str, action: str, subject: str, done: int | tuple[int, int]
+    ) -> None:
+        if isinstance(done, tuple):
+            if done[0]:
+                self._note(lake, action, subject, f"{done[0]:,} files into {done[1]:,}")
+        elif done:
             self._note(lake, action, subject, f"{done:,} rows out of the catalog")
 
-    # 2. Pins --------------------------------------------------------------------------------------
+    # 2. Pins -------------------------------------------------------------------------------------
 
     def _homes(self) -> list[str]:
         """The lakes in which states can be renewed."""
@@ -194,20 +217,18 @@ class Maintainer:
         def work() -> list[Step]:
             world = self._world()
             steps = []
-            refresh_id = str(uuid.uuid4())
             for renewal in self._worthwhile(world, home, chosen):
                 one = renewal.table
                 if not self._unchanged(world, one):
                     continue
                 steps.append(Step(home, "renew", one.name, _moves(one, renewal)))
                 if not self._dry_run:
-                    fence = store.fence_statement(one.key, refresh_id, world.now[home])
+                    claim = str(uuid.uuid4())
+                    fence = store.fence_statement(one.key, claim, world.now[home])
                     self._rows(fence)
-                    self._rows(
-                        store.renewal(one.key, world.renewed(renewal).state, renewal.bases)
-                    )
+                    self._rows(store.renewal(one.key, world.renewed(renewal).state, renewal.bases))
             if steps and not self._dry_run:
-                self._message(lake, f"maintain: {len(steps)} states renewed", refresh_id)
+                self._message(lake, f"maintain: {len(steps)} states renewed")
             return steps
 
         self._steps += self._change(work)
@@ -221,10 +242,9 @@ class Maintainer:
         ]
         floors = self._floors(world, renewals, chosen)
         frees = {
-            # A renewal makes a snapshot itself.
             name
             for name in chosen
-            if floors.renewed[name] - floors.now[name] > 1
+            if self._held(world, name, floors.now[name], floors.renewed[name])
         }
         return [
             renewal
@@ -236,9 +256,17 @@ class Maintainer:
             or self._passes_a_rewrite(world, renewal)
         ]
 
-    def _floors(
-        self, world: World, renewals: Sequence[Renewal], chosen: Sequence[str]
-    ) -> _Floors:
+    def _held(self, world: World, name: str, oldest: int, newest: int) -> bool:
+        """Whether commits of others than maintenance are between two snapshots.
+
+        Maintenance makes snapshots itself; for these alone it must not make another one.
+        """
+        return any(
+            oldest < commit.snapshot_id <= newest and not is_maintenance(commit)
+            for commit in world.commits(name, oldest)
+        )
+
+    def _floors(self, world: World, renewals: Sequence[Renewal], chosen: Sequence[str]) -> _Floors:
         renewed = {renewal.table.key: renewal for renewal in renewals}
         now = {name: self._outlived(name, world) + 1 for name in chosen}
         after = dict(now)
@@ -282,7 +310,7 @@ class Maintainer:
             self._session.distrust_statistics()
         return not rows_differ(self._rows, quoted(*one.key), result)
 
-    # 3. State and history -------------------------------------------------------------------------
+    # 3. State and history ------------------------------------------------------------------------
 
     def _forget(self, name: str) -> None:
         """Delete rows of the state and the history that nobody needs any more."""
@@ -306,12 +334,12 @@ class Maintainer:
                     if not self._dry_run:
                         self._rows(store.deletion(table, condition))
             if steps and not self._dry_run:
-                self._message(self._lakes[name], "maintain: outlived rows deleted", None)
+                self._message(self._lakes[name], "maintain: outlived rows deleted")
             return steps
 
         self._steps += self._change(work)
 
-    # 4. Snapshots ---------------------------------------------------------------------------------
+    # 4. Snapshots --------------------------------------------------------------------------------
 
     def _expire(self, name: str) -> None:
         more = True
@@ -343,7 +371,7 @@ class Maintainer:
                 self._upkeep(name).expire(numbers)
             span = f"{numbers[0]} to {numbers[-1]}"
             steps.append(Step(name, "expire", f"{len(numbers):,} snapshots", span))
-        if floor <= outlived and not more:
+        if not more and self._held(world, name, floor, outlived):
             readers = sorted(reader for reader, snapshot in needed.items() if snapshot == floor)
             subject = f"snapshots from {floor}"
             steps.append(Step(name, "keep", subject, f"{', '.join(readers)} needs them"))
@@ -359,7 +387,7 @@ class Maintainer:
         ]
         return max(old, default=-1)
 
-    # 5. Files that nothing names ------------------------------------------------------------------
+    # 5. Files that nothing names -----------------------------------------------------------------
 
     def _delete_files(self, name: str) -> None:
         upkeep = self._upkeep(name)
@@ -367,9 +395,7 @@ class Maintainer:
         paths = upkeep.clean_up(before, self._dry_run)
         if paths:
             self._note(name, "clean up", f"{len(paths):,} files", "of expired or merged data")
-        others = {
-            other: self._upkeep(other).data_path() for other in self._lakes if other != name
-        }
+        others = {other: self._upkeep(other).data_path() for other in self._lakes if other != name}
         shared = overlap(upkeep.data_path(), others.values())
         if shared is not None:
             self._note(name, "skip", "orphaned files", f"another lake keeps its files in {shared}")
@@ -389,7 +415,7 @@ class Maintainer:
                 orphans = upkeep.orphans(before, dry_run=False)
             self._note(name, "clean up", f"{len(orphans):,} files", "that no snapshot ever named")
 
-    # Helpers --------------------------------------------------------------------------------------
+    # Helpers -------------------------------------------------------------------------------------
 
     def _world(self) -> World:
         return World(self._rows, self._lakes)
@@ -398,16 +424,16 @@ class Maintainer:
         return LakeUpkeep(self._rows, self._session.aside, self._lakes[name])
 
     def _read(self, work: Callable[[], T]) -> T:
-        return self._transact(work, False)  # type: ignore[return-value]
+        return self._transact(work, False)
 
     def _change(self, work: Callable[[], T]) -> T:
-        return self._transact(work, not self._dry_run)  # type: ignore[return-value]
+        return self._transact(work, not self._dry_run)
 
     def _note(self, lake: str, action: str, subject: str, detail: str) -> None:
         self._steps.append(Step(lake, action, subject, detail))
 
-    def _message(self, lake: LakeCatalog, message: str, refresh_id: str | None) -> None:
-        info = literal(commit_info(refresh_id or "", "", self._invocation_id))
+    def _message(self, lake: LakeCatalog, message: str) -> None:
+        info = literal(maintenance_info(self._invocation_id))
         self._rows(
             f"CALL {quoted(lake.database)}.set_commit_message('dbt-dynamic', {literal(message)}, "
             f"extra_info => {info})"

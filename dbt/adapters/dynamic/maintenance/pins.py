@@ -64,8 +64,8 @@ def repinned(sql: str, moves: Mapping[tuple[RelationKey, int], int]) -> str | No
     Returns:
         The text, or None if it does not read each of them.
 
-    >>> repinned('FROM "l"."s"."t" AS x FOR SYSTEM_TIME AS OF SNAPSHOT 7', {(("l", "s", "t"), 7): 9})
-    'FROM "l"."s"."t" AS x FOR SYSTEM_TIME AS OF SNAPSHOT 9'
+    >>> repinned("FROM l.s.t AS x FOR SYSTEM_TIME AS OF SNAPSHOT 7", {(("l", "s", "t"), 7): 9})
+    'FROM l.s.t AS x FOR SYSTEM_TIME AS OF SNAPSHOT 9'
     """
     try:
         tokens = PinnedDuckDB().tokenize(sql)

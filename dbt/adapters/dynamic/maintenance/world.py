@@ -75,8 +75,8 @@ class World:
     """All attached lakes and their dynamic tables, as one transaction sees them.
 
     A dynamic table's state is in its own lake and may pin tables of any other, perhaps under a
-    name that is not this profile's: a pin belongs to the lake that knows the table's uuid. State in
-    a lake that is not attached cannot be seen.
+    name that is not this profile's: a pin belongs to the lake that knows the table's uuid. State
+    in a lake that is not attached cannot be seen.
 
     Args:
         rows: runs a statement.

@@ -396,16 +396,29 @@ def commit_info(refresh_id: str, dynamic_table: str, invocation_id: str) -> str:
     )
 
 
+def maintenance_info(invocation_id: str) -> str:
+    """What a commit of maintenance carries."""
+    return json.dumps({"maintenance": True, "invocation_id": invocation_id})
+
+
+def is_maintenance(commit: Commit) -> bool:
+    """Whether maintenance made a commit."""
+    return _info(commit).get("maintenance") is True
+
+
 def refresh_id_of(commit: Commit) -> str | None:
     """The refresh that made a commit, or None if it is not ours."""
-    if not commit.extra_info.startswith("{"):
-        return None
-    try:
-        info = json.loads(commit.extra_info)
-    except ValueError:
-        return None
-    value = info.get("refresh_id")
+    value = _info(commit).get("refresh_id")
     return value if isinstance(value, str) else None
+
+
+def _info(commit: Commit) -> dict[str, Any]:
+    if not commit.extra_info.startswith("{"):
+        return {}
+    try:
+        return dict(json.loads(commit.extra_info))
+    except ValueError:
+        return {}
 
 
 def pins_json(pins: Sequence[Pin]) -> str:
@@ -422,7 +435,8 @@ def _state(row: Sequence[Any]) -> State:
     columns = tuple((name, kind) for name, kind in json.loads(row[6]))
     keys = tuple(json.loads(row[7]))
     pins = tuple(Pin(**pin) for pin in json.loads(row[8]))
-    return State(*row[:6], columns, keys, pins, *row[9:])
+    values = [*row[:6], columns, keys, pins, *row[9:]]
+    return State(*values)
 
 
 def _value(value: Any) -> str:
