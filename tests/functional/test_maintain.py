@@ -274,6 +274,16 @@ def test_history_is_kept_for_its_retention(chain: LakeProject) -> None:
     rows = "SELECT table_name, count(*) FROM dbt_dynamic.state_log GROUP BY ALL ORDER BY 1"
     assert dict(chain.sql(rows))["by_key"] == 2
     assert chain.sql(created) == before
+    # A table that is gone is forgotten, with its fence.
+    check, chain.check = chain.check, lambda: None  # type: ignore[method-assign]
+    chain.sql("DROP TABLE main.named")
+    assert ("forget", "lake.main.named", "the table is gone") not in maintain(chain)
+    chain.sql(old.format("state_log", "updated_at", "updated_at"))
+    assert ("forget", "lake.main.named", "the table is gone") in maintain(chain)
+    chain.check = check  # type: ignore[method-assign]
+    assert dict(chain.sql(rows)).keys() == {"by_key"}
+    fences = "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'fence_%'"
+    assert chain.sql(fences) == [(1,)]
 
 
 def test_files_that_no_snapshot_names(built: LakeProject) -> None:

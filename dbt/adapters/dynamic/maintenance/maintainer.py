@@ -333,6 +333,14 @@ class Maintainer:
                     steps.append(Step(name, "forget", f"dbt_dynamic.{table}", f"{count:,} rows"))
                     if not self._dry_run:
                         self._rows(store.deletion(table, condition))
+            for key in (key for key in world.gone if key[0] == name):
+                condition = store.outlived_table(key, before)
+                if not store.count("state_log", condition):
+                    continue
+                steps.append(Step(name, "forget", ".".join(key), "the table is gone"))
+                if not self._dry_run:
+                    self._rows(store.deletion("state_log", condition))
+                    self._rows(store.fence_drop(key))
             if steps and not self._dry_run:
                 self._message(self._lakes[name], "maintain: outlived rows deleted")
             return steps

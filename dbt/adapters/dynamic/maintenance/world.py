@@ -87,7 +87,7 @@ class World:
         self.lakes = lakes
         self.now = {name: lake.current_snapshot() for name, lake in lakes.items()}
         self.built: dict[RelationKey, Built] = {}
-        self.gone: list[tuple[RelationKey, State]] = []
+        self.gone: list[RelationKey] = []
         self._identities = {name: lake.identities() for name, lake in lakes.items()}
         self._commits: dict[str, tuple[int, list[Commit]]] = {}
         self._renewed: dict[RelationKey, Bases] = {}
@@ -104,7 +104,7 @@ class World:
         now = self.now[key[0]]
         table = lake.table(key[1], key[2], now)
         if table is None:
-            self.gone.append((key, state))
+            self.gone.append(key)
             return
         check = check_target(lake, state, key, self.commits(key[0], state.base_snapshot), now)
         if state.initialized and not check.stale and not check.modified:

@@ -289,6 +289,17 @@ class Store:
             "(s.updated_at, s.base_snapshot))"
         )
 
+    def outlived_table(self, relation: RelationKey, before: datetime) -> str:
+        """The condition on ``state_log AS s``: of a table whose last refresh was before."""
+        same = " AND ".join(
+            f"{folded(column)} = {literal(name)}"
+            for column, name in (("schema_name", relation[1]), ("table_name", relation[2]))
+        )
+        return (
+            f"{same} AND (SELECT max(updated_at) FROM {self._name('state_log')} WHERE {same}) "
+            f"< {_value(before)}::TIMESTAMPTZ"
+        )
+
     def outlived_history(self, before: datetime) -> str:
         """The condition on ``refresh_log AS s``: completed before, and not its table's last."""
         return (
@@ -305,6 +316,10 @@ class Store:
     def deletion(self, table: str, condition: str) -> str:
         """The statement that deletes these rows."""
         return f"DELETE FROM {self._name(table)} AS s WHERE {condition}"
+
+    def fence_drop(self, relation: RelationKey) -> str:
+        """The statement that drops the fence of a table that is gone."""
+        return f"DROP TABLE IF EXISTS {self._name(self.fence_name(relation))}"
 
     def _name(self, table: str) -> str:
         return quoted(self._catalog.database, SCHEMA, table)
