@@ -112,7 +112,7 @@ def test_maintained_tables_go_on_as_before(chain: LakeProject) -> None:
     assert snapshots(chain) == old
     assert {"merge", "renew", "expire"} <= {action for action, _, _ in said}
     done = maintain(chain)
-    assert ("merge", "raw.events", "3 files into 1") in done
+    assert ("merge", "raw.events") in {(action, subject) for action, subject, _ in done}
     assert [subject for action, subject, _ in done if action == "renew"] == [
         "lake.main.by_key",
         "lake.main.named",
