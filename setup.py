@@ -27,6 +27,7 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "agate>=1.0,<2",
+        "click>=8.1,<9",
         "dbt-adapters>=1.16,<2",
         "dbt-common>=1.27,<2",
         "dbt-core>=1.10,<2",
@@ -53,6 +54,7 @@ setup(
             "types-PyYAML",
         ],
     },
+    entry_points={"console_scripts": ["dbt-dynamic=dbt.adapters.dynamic.cli.main:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Programming Language :: Python :: 3.10",

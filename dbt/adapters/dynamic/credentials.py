@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlparse
 
 from dbt.adapters.duckdb.credentials import Attachment, DuckDBCredentials
+from dbt.adapters.dynamic.errors import ConfigurationError
+from dbt.adapters.dynamic.maintenance.report import RETENTIONS, Retention, duration
 from dbt.adapters.dynamic.names import fold
 
 _SCHEME = "ducklake:"
@@ -51,9 +53,15 @@ class DynamicCredentials(DuckDBCredentials):
 
     Attributes:
         data_path: where the lake of ``path`` keeps its files, if not beside its catalog.
+        history_retention: how long maintenance keeps rows of the refresh history.
+        snapshot_retention: how long it keeps snapshots that no dynamic table needs.
+        file_retention: how long it keeps files that no snapshot names.
     """
 
     data_path: str | None = None
+    history_retention: str = RETENTIONS["history_retention"]
+    snapshot_retention: str = RETENTIONS["snapshot_retention"]
+    file_retention: str = RETENTIONS["file_retention"]
 
     @property
     def type(self) -> str:
@@ -61,6 +69,7 @@ class DynamicCredentials(DuckDBCredentials):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.retention()
         if _is_lake(self.path):
             # The parent derives a useless name from the path of a PostgreSQL catalog.
             self._ducklake_dbs.discard(self.path_derived_database_name(self.path))
@@ -76,6 +85,25 @@ class DynamicCredentials(DuckDBCredentials):
             rest = super().__pre_deserialize__({**data, "path": f"{data['database']}.duckdb"})
             return {**rest, "path": path}
         return super().__pre_deserialize__(data)
+
+    def retention(self, **over: str | None) -> Retention:
+        """What maintenance keeps for how long.
+
+        Args:
+            over: values that take the place of the profile's, by its keys.
+
+        Raises:
+            ConfigurationError: a value is no duration, or there is no such key.
+        """
+        for key in over:
+            if key not in RETENTIONS:
+                raise ConfigurationError(
+                    f"There is no '{key}' for maintenance; accepted: {', '.join(RETENTIONS)}."
+                )
+        history, snapshots, files = (
+            duration(key, over.get(key) or getattr(self, key)) for key in RETENTIONS
+        )
+        return Retention(history, snapshots, files)
 
     @property
     def attachments(self) -> list[Attachment]:

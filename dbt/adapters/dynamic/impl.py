@@ -22,6 +22,7 @@ from dbt.adapters.dynamic.errors import DynamicTableError, TurnNeeded
 from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
+from dbt.adapters.dynamic.maintenance.run import maintain
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import compiled_sqlglot
 from dbt.adapters.dynamic.query.reasons import Explained
@@ -267,8 +268,9 @@ class DynamicAdapter(DuckDBAdapter):
         store = Store(self._rows, catalog)
         try:
             self.connections.begin()
-            if not store.exists(catalog.current_snapshot()):
-                for statement in store.layout_statements():
+            snapshot = catalog.current_snapshot()
+            if not store.laid_out(snapshot):
+                for statement in store.layout_statements(snapshot):
                     self._rows(statement)
             self._rows(store.insert("refresh_log", row))
             self.connections.commit()
@@ -302,6 +304,35 @@ class DynamicAdapter(DuckDBAdapter):
                 "in the relation dbt_dynamic.dynamic_tables; dbt run builds the others."
             )
         return found
+
+    @available
+    def dynamic_table_maintain(
+        self,
+        dry_run: bool = False,
+        lakes: str | list[str] | None = None,
+        **retention: str | None,
+    ) -> list[Any]:
+        """Maintain lakes; see :mod:`~dbt.adapters.dynamic.maintenance.maintainer`.
+
+        Args:
+            dry_run: change nothing.
+            lakes: names of attached lakes; by default those that dynamic tables were built in.
+            retention: over the profile: history_retention, snapshot_retention, file_retention.
+
+        Returns:
+            One :class:`~dbt.adapters.dynamic.maintenance.report.Step` for each thing done.
+
+        Raises:
+            DynamicTableError: there is no such lake to maintain.
+        """
+        return maintain(
+            self.connections,
+            self._session,
+            self._lakes(),
+            self.config.credentials.retention(**retention),
+            [lakes] if isinstance(lakes, str) else lakes,
+            dry_run,
+        )
 
     def _lakes(self) -> dict[str, LakeCatalog]:
         credentials = self.config.credentials

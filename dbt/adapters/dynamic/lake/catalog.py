@@ -98,7 +98,8 @@ class LakeCatalog:
         self._rows = rows
         self.database = database
 
-    def _metadata(self, table: str) -> str:
+    def metadata(self, table: str) -> str:
+        """The quoted name of a metadata table."""
         return quoted(f"__ducklake_metadata_{self.database}", *self._metadata_schema, table)
 
     @cached_property
@@ -122,7 +123,7 @@ class LakeCatalog:
         rows = self._rows(
             # The cast is for SQLite, which keeps times as text.
             "SELECT snapshot_time::TIMESTAMPTZ AT TIME ZONE 'UTC' "
-            f"FROM {self._metadata('ducklake_snapshot')} WHERE snapshot_id = {snapshot:d}"
+            f"FROM {self.metadata('ducklake_snapshot')} WHERE snapshot_id = {snapshot:d}"
         )
         return rows[0][0] if rows else None
 
@@ -130,7 +131,7 @@ class LakeCatalog:
         """Whether the lake has a schema of this name (any case) at a snapshot."""
         return bool(
             self._rows(
-                f"SELECT 1 FROM {self._metadata('ducklake_schema')} "
+                f"SELECT 1 FROM {self.metadata('ducklake_schema')} "
                 f"WHERE {folded('schema_name')} = {literal(fold(schema))} AND {_live(snapshot)}"
             )
         )
@@ -140,9 +141,9 @@ class LakeCatalog:
         rows = self._rows(
             "SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name, "
             "c.column_id, c.column_name, c.column_type, c.parent_column "
-            f"FROM {self._metadata('ducklake_table')} t "
-            f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
-            f"LEFT JOIN {self._metadata('ducklake_column')} c "
+            f"FROM {self.metadata('ducklake_table')} t "
+            f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
+            f"LEFT JOIN {self.metadata('ducklake_column')} c "
             f"ON c.table_id = t.table_id AND {_live(snapshot, 'c')} "
             f"WHERE {folded('t.table_name')} = {literal(fold(name))} "
             f"AND {folded('s.schema_name')} = {literal(fold(schema))} "
@@ -163,7 +164,7 @@ class LakeCatalog:
         """
         rows = self._rows(
             "SELECT column_id, column_name, column_type, parent_column "
-            f"FROM {self._metadata('ducklake_column')} "
+            f"FROM {self.metadata('ducklake_column')} "
             f"WHERE table_id = {table_id:d} AND {_live(snapshot)} ORDER BY column_order, column_id"
         )
         return _top_level(rows)
@@ -172,8 +173,8 @@ class LakeCatalog:
         """The view of this name (any case) at a snapshot, or None."""
         rows = self._rows(
             "SELECT s.schema_name, v.view_name, v.sql, v.column_aliases "
-            f"FROM {self._metadata('ducklake_view')} v "
-            f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
+            f"FROM {self.metadata('ducklake_view')} v "
+            f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
             f"WHERE {folded('v.view_name')} = {literal(fold(name))} "
             f"AND {folded('s.schema_name')} = {literal(fold(schema))} "
             f"AND {_live(snapshot, 'v')} AND {_live(snapshot, 's')}"
@@ -198,12 +199,12 @@ class LakeCatalog:
         """
         rows = self._rows(
             "SELECT s.snapshot_id, c.changes_made, c.commit_extra_info, d.deleted, d.twice "
-            f"FROM {self._metadata('ducklake_snapshot')} s "
-            f"LEFT JOIN {self._metadata('ducklake_snapshot_changes')} c USING (snapshot_id) "
+            f"FROM {self.metadata('ducklake_snapshot')} s "
+            f"LEFT JOIN {self.metadata('ducklake_snapshot_changes')} c USING (snapshot_id) "
             "LEFT JOIN (SELECT d.begin_snapshot AS snapshot_id, list(d.table_id) AS deleted, "
             "list(f.table_id) FILTER (f.table_id IS NOT NULL) AS twice "
-            f"FROM {self._metadata('ducklake_delete_file')} d "
-            f"LEFT JOIN {self._metadata('ducklake_data_file')} f "
+            f"FROM {self.metadata('ducklake_delete_file')} d "
+            f"LEFT JOIN {self.metadata('ducklake_data_file')} f "
             "ON f.data_file_id = d.data_file_id AND f.end_snapshot = d.begin_snapshot "
             f"AND f.end_snapshot > {after:d} AND f.end_snapshot <= {upto:d} "
             f"WHERE d.begin_snapshot > {after:d} AND d.begin_snapshot <= {upto:d} GROUP BY ALL) d "
@@ -221,6 +222,71 @@ class LakeCatalog:
                 changes[table_id] = changes.get(table_id, frozenset()) | {DELETED_TWICE}
             commits.append(Commit(int(snapshot), changes, extra_info or ""))
         return commits
+
+    # For maintenance -----------------------------------------------------------------------------
+
+    def tables(self, snapshot: int) -> list[tuple[int, str, str]]:
+        """Id, schema and name of every table at a snapshot, by schema and name."""
+        return [
+            (int(table_id), schema, name)
+            for table_id, schema, name in self._rows(
+                "SELECT t.table_id, s.schema_name, t.table_name "
+                f"FROM {self.metadata('ducklake_table')} t "
+                f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
+                f"WHERE {_live(snapshot, 't')} AND {_live(snapshot, 's')} ORDER BY 2, 3"
+            )
+        ]
+
+    def identities(self) -> set[tuple[int, str]]:
+        """Id and uuid of every table that any snapshot of the lake knows."""
+        return {
+            (int(table_id), uuid)
+            for table_id, uuid in self._rows(
+                f"SELECT table_id, table_uuid::VARCHAR FROM {self.metadata('ducklake_table')}"
+            )
+        }
+
+    def snapshots(self) -> list[tuple[int, datetime]]:
+        """Id and commit time (UTC) of every snapshot that has not expired, oldest first."""
+        return [
+            (int(snapshot), time)
+            for snapshot, time in self._rows(
+                "SELECT snapshot_id, snapshot_time::TIMESTAMPTZ AT TIME ZONE 'UTC' "
+                f"FROM {self.metadata('ducklake_snapshot')} ORDER BY 1"
+            )
+        ]
+
+    def count_by_table(self, metadata: str, condition: str) -> dict[int, int]:
+        """How many rows of a metadata table a condition holds for, by table id."""
+        return {
+            int(table_id): int(count)
+            for table_id, count in self._rows(
+                f"SELECT table_id, count(*) FROM {self.metadata(metadata)} "
+                f"WHERE {condition} GROUP BY 1"
+            )
+        }
+
+    def count_deleted_files(self, share: float) -> dict[int, int]:
+        """How many files have at least this share of their rows deleted now, by table id."""
+        return {
+            int(table_id): int(count)
+            for table_id, count in self._rows(
+                f"SELECT f.table_id, count(*) FROM {self.metadata('ducklake_data_file')} f "
+                f"JOIN {self.metadata('ducklake_delete_file')} d USING (data_file_id) "
+                "WHERE f.end_snapshot IS NULL AND d.end_snapshot IS NULL "
+                f"AND d.delete_count >= {share:f} * f.record_count GROUP BY 1"
+            )
+        }
+
+    def inlined_tables(self) -> list[tuple[int, str]]:
+        """Table id and metadata table of every table that may have rows in the catalog."""
+        return [
+            (int(table_id), name)
+            for table_id, name in self._rows(
+                "SELECT table_id, table_name "
+                f"FROM {self.metadata('ducklake_inlined_data_tables')} ORDER BY ALL"
+            )
+        ]
 
 
 def _top_level(rows: list[tuple[Any, ...]]) -> tuple[Column, ...]:

@@ -157,6 +157,16 @@ def changes_rows(words: frozenset[str]) -> bool:
     return bool(words & (_INSERTS | _DELETES)) or bool(words - _KNOWN)
 
 
+def changes_columns(words: frozenset[str]) -> bool:
+    """Whether these words may stand for changed columns or another name."""
+    return bool(words & _ALTERS)
+
+
+def rewrites(words: frozenset[str]) -> bool:
+    """Whether these words say that files with deletes were rewritten."""
+    return bool(words & _REWRITE)
+
+
 def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int) -> SourceChange:
     """Compare a source's pinned version with its version at `target`.
 

@@ -20,10 +20,8 @@ from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
 from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare, narrowed
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
-from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
-from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, Source, inline, untracked_names
 from dbt.adapters.dynamic.refresh.consistency import (
@@ -36,7 +34,13 @@ from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never
 from dbt.adapters.dynamic.refresh.invocation import Bases, Invocation, RelationKey
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
-from dbt.adapters.dynamic.refresh.state import State, Store, TargetCheck, check_target
+from dbt.adapters.dynamic.refresh.state import (
+    State,
+    Store,
+    TargetCheck,
+    check_target,
+    rows_differ,
+)
 from dbt.adapters.dynamic.response import RefreshAction
 
 # A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
@@ -390,7 +394,8 @@ class Planner:
         if not state.initialized:
             return Explained(Reason.FIRST_BUILD, "the table was only built with --empty")
         if check.stale:
-            return Explained(Reason.STATE_STALE, check.stale)
+            code = Reason.SNAPSHOT_EXPIRED if check.expired else Reason.STATE_STALE
+            return Explained(code, check.stale)
         if state.fingerprint != fingerprint or sources != {pin.key for pin in state.pins}:
             return Explained(Reason.DEFINITION_CHANGED, self._changed_definition(state))
         if state.config_fingerprint != model.config_fingerprint:
@@ -399,23 +404,13 @@ class Planner:
                 f"was {state.config_fingerprint}, is {model.config_fingerprint}",
             )
         if check.modified or (
-            check.same_if_equal_at is not None and self._differs_from(check.same_if_equal_at)
+            check.same_if_equal_at is not None
+            and rows_differ(self._rows, str(self.model.target), check.same_if_equal_at)
         ):
             return Explained(
                 Reason.TARGET_MODIFIED, "its rows were changed by something else than a refresh"
             )
         return None
-
-    def _differs_from(self, snapshot: int) -> bool:
-        """Whether the table's rows are other ones than at a snapshot; reads both versions."""
-        now = f"FROM {self.model.target}"
-        then = lower(f"{now} {SYSTEM_TIME} SNAPSHOT {snapshot}")
-        return bool(
-            self._rows(
-                f"SELECT 1 FROM (({then} EXCEPT ALL {now}) UNION ALL ({now} EXCEPT ALL {then})) "
-                "LIMIT 1"
-            )
-        )
 
     def _changed_definition(self, state: State) -> str:
         volatile = [

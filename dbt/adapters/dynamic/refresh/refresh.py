@@ -298,8 +298,8 @@ class Refresh:
     def _bookkeeping(self) -> Iterator[Stage]:
         self._begin_to_write()
         model, plan, store = self.model, self.plan, self._store
-        if not store.exists(plan.snapshot):
-            for statement in store.layout_statements():
+        if not store.laid_out(plan.snapshot):
+            for statement in store.layout_statements(plan.snapshot):
                 yield Bookkeeping(statement)
         fence = store.fence_statement(model.key, self.refresh_id, plan.snapshot)
         yield Bookkeeping(fence)

@@ -25,6 +25,8 @@ from sqlglot import exp
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, may_be_a_flush
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
+from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
+from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.refresh.invocation import Bases, RelationKey
 
 SCHEMA = "dbt_dynamic"
@@ -54,6 +56,7 @@ _STATE_COLUMNS = {
     "deduplicate": "BOOLEAN",
     "initialized": "BOOLEAN",
     "base_snapshot": "BIGINT",
+    "result_snapshot": "BIGINT",
     "updated_at": "TIMESTAMPTZ",
 }
 _HISTORY_COLUMNS = {
@@ -98,6 +101,8 @@ class State:
         pins: the versions of the sources.
         initialized: False after ``--empty``: the table counts as not built.
         base_snapshot: what the refresh's transaction saw; its commit came later.
+        result_snapshot: where maintenance found the table as its refresh left it, which is what
+            its own transaction saw; None: look for the refresh's commit.
     """
 
     refresh_id: str
@@ -111,6 +116,7 @@ class State:
     pins: tuple[Pin, ...]
     initialized: bool
     base_snapshot: int
+    result_snapshot: int | None = None
 
 
 class Store:
@@ -126,28 +132,45 @@ class Store:
         self._catalog = catalog
 
     def exists(self, snapshot: int) -> bool:
-        """Whether the schema was laid out."""
-        return self._catalog.table(SCHEMA, "state_log", snapshot) is not None
+        """Whether ``state_log`` is there, with all columns of this layout."""
+        return not self._missing("state_log", _STATE_COLUMNS, snapshot)
+
+    def laid_out(self, snapshot: int) -> bool:
+        """Whether the schema is there as this version of the package wants it."""
+        return self.exists(snapshot) and not self._missing(
+            "refresh_log", _HISTORY_COLUMNS, snapshot
+        )
+
+    def _missing(self, table: str, columns: Mapping[str, str], snapshot: int) -> list[str]:
+        """The columns that a log table lacks: all of them where there is no table."""
+        found = self._catalog.table(SCHEMA, table, snapshot)
+        there = {fold(column.name) for column in found.columns} if found else set()
+        return [name for name in columns if name not in there]
 
     def read(self, relation: RelationKey, snapshot: int) -> State | None:
         """The state of a dynamic table, or None if there is none of this layout."""
+        return self.states(snapshot, relation).get((relation[1], relation[2]))
+
+    def states(
+        self, snapshot: int, relation: RelationKey | None = None
+    ) -> dict[tuple[str, str], State]:
+        """The newest state of each dynamic table, or of one, by schema and name in lower case."""
         if not self.exists(snapshot):
-            return None
-        rows = self._rows(
-            "SELECT refresh_id, definition, pinned_definition, comparable, "
-            "fingerprint, config_fingerprint, columns, keys, pins, initialized, base_snapshot "
-            f"FROM {self._name('state_log')} "
-            f"WHERE layout = {LAYOUT:d} AND {folded('schema_name')} = {literal(relation[1])} "
-            f"AND {folded('table_name')} = {literal(relation[2])} "
-            "ORDER BY base_snapshot DESC LIMIT 1"
+            return {}
+        schema, table = folded("schema_name"), folded("table_name")
+        only = (
+            f"AND {schema} = {literal(relation[1])} AND {table} = {literal(relation[2])} "
+            if relation
+            else ""
         )
-        if not rows:
-            return None
-        row = list(rows[0])
-        row[6] = tuple((name, kind) for name, kind in json.loads(row[6]))
-        row[7] = tuple(json.loads(row[7]))
-        row[8] = tuple(Pin(**pin) for pin in json.loads(row[8]))
-        return State(*row)
+        rows = self._rows(
+            f"SELECT {schema}, {table}, refresh_id, definition, pinned_definition, comparable, "
+            "fingerprint, config_fingerprint, columns, keys, pins, initialized, base_snapshot, "
+            f"result_snapshot FROM {self._name('state_log')} WHERE layout = {LAYOUT:d} {only}"
+            f"QUALIFY row_number() OVER (PARTITION BY {schema}, {table} "
+            "ORDER BY base_snapshot DESC) = 1 ORDER BY 1, 2"
+        )
+        return {(row[0], row[1]): _state(row[2:]) for row in rows}
 
     def bases(self, snapshot: int) -> dict[RelationKey, Bases]:
         """The bases of all dynamic tables of this lake, as they were at a snapshot."""
@@ -207,13 +230,22 @@ class Store:
                 ids.add(table.table_id)
         return any(ids & commit.changes.keys() for commit in commits)
 
-    def layout_statements(self) -> list[str]:
-        """The statements that lay the schema out."""
+    def layout_statements(self, snapshot: int) -> list[str]:
+        """The statements that lay the schema out, or bring an older layout up to date.
+
+        Its rows stay: they are the history.
+        """
         state, history = self._name("state_log"), self._name("refresh_log")
+        logs = (("state_log", _STATE_COLUMNS), ("refresh_log", _HISTORY_COLUMNS))
         return [
             f"CREATE SCHEMA IF NOT EXISTS {quoted(self._catalog.database, SCHEMA)}",
-            _create(state, _STATE_COLUMNS),
-            _create(history, _HISTORY_COLUMNS),
+            *(_create(self._name(name), columns) for name, columns in logs),
+            *(
+                f"ALTER TABLE {self._name(name)} ADD COLUMN {column} {columns[column]}"
+                for name, columns in logs
+                if self._catalog.table(SCHEMA, name, snapshot) is not None
+                for column in self._missing(name, columns, snapshot)
+            ),
             *(
                 f"CREATE OR REPLACE VIEW {self._name(name)} AS {text}"
                 for name, text in _views(state, history).items()
@@ -235,6 +267,79 @@ class Store:
             return f"UPDATE {name} SET refresh_id = {literal(refresh_id)}"
         return f"CREATE TABLE {name} AS SELECT {literal(refresh_id)} AS refresh_id"
 
+    # What maintenance writes --------------------------------------------------------------------
+
+    def renewal(self, relation: RelationKey, state: State, bases: Bases) -> str:
+        """The statement that adds a state row for the same rows at newer snapshots.
+
+        Args:
+            relation: the table.
+            state: its state as it shall be; `result_snapshot` is where the table was found as
+                its last refresh left it.
+            bases: the versions of base tables that its rows come from.
+        """
+        name = self._name("state_log")
+        return (
+            f"INSERT INTO {name} BY NAME SELECT * REPLACE ("
+            f"{literal(pins_json(state.pins))} AS pins, {literal(bases_json(bases))} AS bases, "
+            f"{literal(state.pinned_definition)} AS pinned_definition, "
+            f"{state.base_snapshot:d} AS base_snapshot, "
+            f"{_value(state.result_snapshot)}::BIGINT AS result_snapshot) "
+            f"FROM {name} WHERE layout = {LAYOUT:d} "
+            f"AND {folded('schema_name')} = {literal(relation[1])} "
+            f"AND {folded('table_name')} = {literal(relation[2])} "
+            "QUALIFY row_number() OVER (ORDER BY base_snapshot DESC) = 1"
+        )
+
+    def superseded_states(self, floor: int) -> str:
+        """The condition on ``state_log AS s``: nobody needs the row any more.
+
+        Needed are the newest row of a table, the first (it tells `created_at`), and those that
+        a snapshot which is kept was read by.
+        """
+        same = f"FROM {self._name('state_log')} AS o WHERE " + " AND ".join(
+            f"{folded(f'o.{name}')} = {folded(f's.{name}')}"
+            for name in ("schema_name", "table_name")
+        )
+        return (
+            f"s.base_snapshot < {floor:d} "
+            f"AND EXISTS (SELECT 1 {same} AND o.base_snapshot > s.base_snapshot) "
+            f"AND EXISTS (SELECT 1 {same} AND (o.updated_at, o.base_snapshot) < "
+            "(s.updated_at, s.base_snapshot))"
+        )
+
+    def outlived_table(self, relation: RelationKey, before: datetime) -> str:
+        """The condition on ``state_log AS s``: of a table whose last refresh was before."""
+        same = " AND ".join(
+            f"{folded(column)} = {literal(name)}"
+            for column, name in (("schema_name", relation[1]), ("table_name", relation[2]))
+        )
+        return (
+            f"{same} AND (SELECT max(updated_at) FROM {self._name('state_log')} WHERE {same}) "
+            f"< {_value(before)}::TIMESTAMPTZ"
+        )
+
+    def outlived_history(self, before: datetime) -> str:
+        """The condition on ``refresh_log AS s``: completed before, and not its table's last."""
+        return (
+            f"s.completed_at < {_value(before)}::TIMESTAMPTZ AND EXISTS (SELECT 1 "
+            f"FROM {self._name('refresh_log')} AS o WHERE o.dynamic_table = s.dynamic_table "
+            "AND o.completed_at > s.completed_at)"
+        )
+
+    def count(self, table: str, condition: str) -> int:
+        """How many rows of a log table a condition on ``s`` holds for."""
+        rows = self._rows(f"SELECT count(*) FROM {self._name(table)} AS s WHERE {condition}")
+        return int(rows[0][0])
+
+    def deletion(self, table: str, condition: str) -> str:
+        """The statement that deletes these rows."""
+        return f"DELETE FROM {self._name(table)} AS s WHERE {condition}"
+
+    def fence_drop(self, relation: RelationKey) -> str:
+        """The statement that drops the fence of a table that is gone."""
+        return f"DROP TABLE IF EXISTS {self._name(self.fence_name(relation))}"
+
     def _name(self, table: str) -> str:
         return quoted(self._catalog.database, SCHEMA, table)
 
@@ -245,15 +350,19 @@ class TargetCheck:
 
     Attributes:
         stale: why the state does not belong to this table, or "".
+        expired: because the snapshots that would tell have expired.
         modified: somebody else changed the table's rows or columns since.
         altered: its columns were changed, so that it cannot be filled again as it is.
+        result: the snapshot at which the table was what its state says.
         same_if_equal_at: metadata cannot tell a flush from a delete; the rows must be compared
             with those of this snapshot.
     """
 
     stale: str = ""
+    expired: bool = False
     modified: bool = False
     altered: bool = False
+    result: int | None = None
     same_if_equal_at: int | None = None
 
 
@@ -275,26 +384,43 @@ def check_target(
     """
     since = [commit for commit in commits if state.base_snapshot < commit.snapshot_id <= snapshot]
     if len(since) != snapshot - state.base_snapshot:
-        return TargetCheck(stale="the snapshot of its last refresh has expired")
-    ours = [commit for commit in since if refresh_id_of(commit) == state.refresh_id]
-    if not ours:
-        return TargetCheck(stale="the commit of its last refresh is not in this lake's history")
-    result = ours[0].snapshot_id
+        return TargetCheck(stale="the snapshot of its last refresh has expired", expired=True)
+    result = state.result_snapshot
+    if result is None:
+        ours = [commit for commit in since if refresh_id_of(commit) == state.refresh_id]
+        if not ours:
+            return TargetCheck(
+                stale="the commit of its last refresh is not in this lake's history"
+            )
+        result = ours[0].snapshot_id
     then = catalog.table(relation[1], relation[2], result)
     now = catalog.table(relation[1], relation[2], snapshot)
     if then is None or now is None or (then.table_id, then.uuid) != (now.table_id, now.uuid):
         return TargetCheck(stale="another table has its name now")
-    later = [
-        commit.changes.get(now.table_id, frozenset())
+    changing = [
+        (commit.snapshot_id, words)
         for commit in since
-        if commit.snapshot_id > result
+        if commit.snapshot_id != result
+        and changes_rows(words := commit.changes.get(now.table_id, frozenset()))
     ]
-    changing = [words for words in later if changes_rows(words)]
     if then.columns != now.columns:
         return TargetCheck(modified=True, altered=True)
-    if not all(may_be_a_flush(words) for words in changing):
+    # Somebody's insert beside the refresh's own conflicts with nothing: it came before its commit.
+    if not all(number > result and may_be_a_flush(words) for number, words in changing):
         return TargetCheck(modified=True)
-    return TargetCheck(same_if_equal_at=result if changing else None)
+    return TargetCheck(result=result, same_if_equal_at=result if changing else None)
+
+
+def rows_differ(rows: Rows, relation: str, snapshot: int) -> bool:
+    """Whether a table's rows are other ones than at a snapshot; reads both versions."""
+    now = f"FROM {relation}"
+    then = lower(f"{now} {SYSTEM_TIME} SNAPSHOT {snapshot:d}")
+    return bool(
+        rows(
+            f"SELECT 1 FROM (({then} EXCEPT ALL {now}) UNION ALL ({now} EXCEPT ALL {then})) "
+            "LIMIT 1"
+        )
+    )
 
 
 def commit_info(refresh_id: str, dynamic_table: str, invocation_id: str) -> str:
@@ -304,16 +430,29 @@ def commit_info(refresh_id: str, dynamic_table: str, invocation_id: str) -> str:
     )
 
 
+def maintenance_info(invocation_id: str) -> str:
+    """What a commit of maintenance carries."""
+    return json.dumps({"maintenance": True, "invocation_id": invocation_id})
+
+
+def is_maintenance(commit: Commit) -> bool:
+    """Whether maintenance made a commit."""
+    return _info(commit).get("maintenance") is True
+
+
 def refresh_id_of(commit: Commit) -> str | None:
     """The refresh that made a commit, or None if it is not ours."""
-    if not commit.extra_info.startswith("{"):
-        return None
-    try:
-        info = json.loads(commit.extra_info)
-    except ValueError:
-        return None
-    value = info.get("refresh_id")
+    value = _info(commit).get("refresh_id")
     return value if isinstance(value, str) else None
+
+
+def _info(commit: Commit) -> dict[str, Any]:
+    if not commit.extra_info.startswith("{"):
+        return {}
+    try:
+        return dict(json.loads(commit.extra_info))
+    except ValueError:
+        return {}
 
 
 def pins_json(pins: Sequence[Pin]) -> str:
@@ -324,6 +463,14 @@ def pins_json(pins: Sequence[Pin]) -> str:
 def bases_json(bases: Bases) -> str:
     """The bases as state_log keeps them: database, schema, name, snapshots."""
     return json.dumps([[*key, sorted(snapshots)] for key, snapshots in bases.items()])
+
+
+def _state(row: Sequence[Any]) -> State:
+    columns = tuple((name, kind) for name, kind in json.loads(row[6]))
+    keys = tuple(json.loads(row[7]))
+    pins = tuple(Pin(**pin) for pin in json.loads(row[8]))
+    values = [*row[:6], columns, keys, pins, *row[9:]]
+    return State(*values)
 
 
 def _value(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""The command ``dbt-dynamic``; one module per command."""

@@ -1,0 +1,61 @@
+"""The command line: which commands there are, and how each of them ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+import duckdb
+from dbt_common.exceptions import DbtBaseException
+
+from dbt.adapters.dynamic.__version__ import version
+from dbt.adapters.dynamic.cli.maintain import maintain
+
+OK, WRONG, USAGE = 0, 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(version, prog_name="dbt-dynamic")
+def cli() -> None:
+    """Dynamic tables for dbt on DuckLake."""
+
+
+cli.add_command(maintain)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: the command line, without the program; by default the process's own.
+
+    Returns:
+        The exit code: 0, 1 where something is wrong, 2 where the command line is. What is wrong
+        stands on one line of standard error.
+    """
+    try:
+        cli.main(args=arguments, prog_name="dbt-dynamic", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except click.ClickException as error:
+        error.show()
+        return WRONG
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Aborted.", err=True)
+        return WRONG
+    except (DbtBaseException, duckdb.Error) as error:
+        click.echo(f"Error: {_one_line(error)}", err=True)
+        return WRONG
+    return OK
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())
+
+
+def _one_line(error: Exception) -> str:
+    text = error.msg if isinstance(error, DbtBaseException) and hasattr(error, "msg") else error
+    return " ".join(str(text).split())

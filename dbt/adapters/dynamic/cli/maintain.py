@@ -1,0 +1,50 @@
+"""``dbt-dynamic maintain``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from dbt.adapters.dynamic.cli.options import common
+from dbt.adapters.dynamic.cli.project import open_adapter
+
+
+@click.command()
+@common
+@click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
+@click.option(
+    "--lake",
+    "lakes",
+    multiple=True,
+    help="An attached lake to maintain; by default those that dynamic tables were built in.",
+)
+@click.option("--history-retention", help="How long to keep rows of the refresh history.")
+@click.option("--snapshot-retention", help="How long to keep snapshots nobody needs.")
+@click.option("--file-retention", help="How long to keep files that no snapshot names.")
+def maintain(
+    project_dir: str,
+    profiles_dir: str,
+    profile: str | None,
+    target: str | None,
+    output: str,
+    dry_run: bool,
+    lakes: tuple[str, ...],
+    **retention: str | None,
+) -> None:
+    """Merge files, expire snapshots and delete history, as far as no dynamic table needs them.
+
+    How long things are kept is said in the profile (history_retention, snapshot_retention,
+    file_retention), or by the options.
+    """
+    with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
+        steps = adapter.dynamic_table_maintain(dry_run, list(lakes) or None, **retention)
+    if output == "json":
+        listed = [asdict(step) for step in steps]
+        click.echo(json.dumps({"dry_run": dry_run, "steps": listed}, indent=2))
+        return
+    for step in steps:
+        click.echo(step.said(dry_run))
+    if not steps:
+        click.echo("nothing to maintain")

@@ -1,0 +1,32 @@
+"""Options that every command has: dbt's own, and the form of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from dbt.cli import params
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def common(command: Command) -> Command:
+    """Add the common options; the command gets them as dbt names them, and `output`."""
+    output = click.option(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How to print the result.",
+    )
+    for option in (
+        output,
+        params.target,
+        params.profile,
+        params.profiles_dir,
+        params.project_dir,
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,18 @@
+{#
+  dbt run-operation dynamic_table_maintain [--args '{dry_run: true, lakes: [lake]}']
+  The twin of `dbt-dynamic maintain`; the profile's retentions can be given here, too:
+  history_retention, snapshot_retention, file_retention.
+#}
+{% macro dynamic_table_maintain(
+  dry_run=false, lakes=none, history_retention=none, snapshot_retention=none, file_retention=none
+) %}
+  {%- set steps = adapter.dynamic_table_maintain(
+    dry_run, lakes, history_retention=history_retention,
+    snapshot_retention=snapshot_retention, file_retention=file_retention
+  ) -%}
+  {%- for step in steps -%}
+    {% do log(step.said(dry_run), info=True) %}
+  {%- else -%}
+    {% do log('nothing to maintain', info=True) %}
+  {%- endfor -%}
+{% endmacro %}
