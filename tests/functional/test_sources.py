@@ -110,7 +110,7 @@ def test_renamed_source(built: LakeProject) -> None:
     built.sql(
         "ALTER TABLE raw.events RENAME TO old_events", "ALTER TABLE raw.other RENAME TO events"
     )
-    assert outcome(built) == ("REINITIALIZE", "SOURCE_REPLACED")
+    assert outcome(built) == ("INCREMENTAL", "SOURCE_CHANGED")
 
 
 def test_expired_watermark(built: LakeProject) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from dbt.adapters.dynamic.lake.catalog import TableVersion, ViewVersion
@@ -128,6 +128,16 @@ class ModelQuery:
             snapshot = piece.snapshot if snapshots is None else snapshots[piece.key]
             name = quoted(piece.database, piece.table.schema, piece.table.name)
             yield f"{name} {SYSTEM_TIME} SNAPSHOT {snapshot}"
+
+    def over(self, sources: Mapping[tuple[str, str, str], Source]) -> ModelQuery:
+        """The same query over other versions of its sources, with the columns that they have."""
+        return replace(
+            self,
+            pieces=[
+                piece if isinstance(piece, str) else sources[piece.key] for piece in self.pieces
+            ],
+            sources={key: sources[key] for key in self.sources},
+        )
 
     def spans(self) -> list[tuple[int, int | None]]:
         """Where each piece begins in `at()` and in the model's own SQL (None within a view)."""

@@ -17,7 +17,7 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
-from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare, narrowed
+from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, compare, narrowed
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
@@ -37,6 +37,7 @@ from dbt.adapters.dynamic.refresh.invocation import Bases, Invocation, RelationK
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 from dbt.adapters.dynamic.refresh.state import State, Store, TargetCheck, check_target
+from dbt.adapters.dynamic.refresh.versions import Versions
 from dbt.adapters.dynamic.response import RefreshAction
 
 # A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
@@ -168,7 +169,9 @@ class Planner:
         if any(narrowed([*read, own.table_id] if own else read, one) for one in commits.values()):
             self._distrust_statistics()
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
-        changes = self._changes(state, query, commits) if rebuild is None and state else {}
+        changes: Mapping[SourceKey, SourceChange] = {}
+        if rebuild is None and state is not None:
+            changes = self._changes(state, query, commits)
         self.seconds_of_changes = time.perf_counter() - looking
         quiet = rebuild is None and all(change.quiet for change in changes.values())
         columns = () if quiet else self._columns(query)
@@ -179,6 +182,12 @@ class Planner:
             compiled = NotIncremental(Reason.NO_CHANGES, "nothing to compile for")
         else:
             compiled = self._compile(query, functions)
+        moved: Mapping[SourceKey, str] = {}
+        if query is not None and state is not None:
+            versions = Versions(self._rows, self._lakes, model.config, query, state.pins)
+            changes, moved = versions.compare(
+                changes, compiled, lambda old: self._compile(old, functions)
+            )
         facts = Facts(
             config=model.config,
             rebuild=rebuild,
@@ -187,7 +196,7 @@ class Planner:
             unpinned=unpinned,
             compiled=compiled,
             changes=changes,
-            moved_columns=self._moved(changes, compiled),
+            moved_columns=moved,
         )
         try:
             decision = decide(facts)
@@ -424,26 +433,6 @@ class Planner:
             )
             for key, source in (query.sources if query else {}).items()
         }
-
-    def _moved(
-        self, changes: Mapping[SourceKey, SourceChange], compiled: Compiled | NotIncremental
-    ) -> dict[SourceKey, str]:
-        moved: dict[SourceKey, str] = {}
-        for key, change in changes.items():
-            if not change.altered:
-                continue
-            if isinstance(compiled, Compiled):
-                referenced = compiled.columns.get(key, frozenset())
-            else:  # which columns the query reads is not known: any of them may be
-                both = [
-                    *change.table.columns,
-                    *self._lakes[key[0]].columns(change.table.table_id, change.old),
-                ]
-                referenced = frozenset(fold(column.name) for column in both)
-            what = columns_moved(self._lakes[key[0]], change, referenced)
-            if what:
-                moved[key] = what
-        return moved
 
     def _text(self, query: ModelQuery | None) -> str:
         """The query to evaluate: at its pins where it can be pinned."""
