@@ -341,3 +341,58 @@ def test_a_star_that_is_narrowed_before_it_is_used(project: LakeProject) -> None
     assert outcome(project) == ("NO_DATA", "NO_CHANGES")
     project.sql("ALTER TABLE raw.events RENAME v TO w", "ALTER TABLE raw.events ADD COLUMN v INT")
     assert outcome(project) == ("REINITIALIZE", "SOURCE_SCHEMA_CHANGED")
+
+
+# Changed columns of the query (on_schema_change) -------------------------------------------------
+
+_ADDED = BY_KEY.replace("total", "total, max(v) AS Most")
+_GONE = "SELECT k, count(*) AS n FROM {{ source('raw', 'events') }} GROUP BY k"
+_RETYPED = BY_KEY.replace("count(*)", "count(*)::INT")
+_ORDERED = "SELECT count(*) AS n, sum(v) AS total, k FROM {{ source('raw', 'events') }} GROUP BY k"
+
+
+@pytest.mark.parametrize(
+    ("word", "sql", "words"),
+    [
+        (None, _ADDED, None),
+        (None, _GONE, None),
+        ("sync_all_columns", _RETYPED, None),
+        ("fail", _ORDERED, None),
+        ("fail", _ADDED, "Most (BIGINT) is new. on_schema_change is fail"),
+        ("ignore", _GONE, "total (HUGEINT) is gone. on_schema_change is ignore, but a"),
+        ("append_new_columns", _ADDED, None),
+        ("append_new_columns", _GONE, "total (HUGEINT) is gone. on_schema_change is append"),
+        ("append_new_columns", _RETYPED, "n was BIGINT, is INTEGER"),
+    ],
+)
+def test_on_schema_change(
+    project: LakeProject, word: str | None, sql: str, words: str | None
+) -> None:
+    """What cannot be taken over as a whole is refused: the table stays equal to its query."""
+    config = {} if word is None else {"on_schema_change": word}
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY, **config)
+    project.run()
+    project.model("by_key", sql, **config)
+    if words is None:
+        assert outcome(project) == ("REINITIALIZE", "DEFINITION_CHANGED")
+        return
+    message = project.run(ok=False)["by_key"]
+    assert "Model 'by_key': the query has other columns than the table" in message
+    assert words in message
+    assert outcome(project, "--full-refresh") == ("FULL", "FULL_REFRESH_FLAG")
+
+
+def test_a_source_column_that_changes_the_query_is_subject_to_on_schema_change(
+    project: LakeProject,
+) -> None:
+    project.source("events", EVENTS)
+    project.model(
+        "all_of_it", "SELECT * FROM {{ source('raw', 'events') }}", on_schema_change="fail"
+    )
+    project.run()
+    project.sql("ALTER TABLE raw.events ADD COLUMN note VARCHAR")
+    message = project.run(ok=False)["all_of_it"]
+    assert "note (VARCHAR) is new. on_schema_change is fail" in message
+    project.sql("ALTER TABLE raw.events DROP COLUMN note")
+    assert outcome(project, model="all_of_it") == ("NO_DATA", "NO_CHANGES")

@@ -110,9 +110,8 @@ WAITS = "a duration such as '1s'"
         ),
         (
             "on_schema_change",
-            "append_new_columns",
-            "ignore, sync_all_columns (a changed column list rebuilds the table; dbt's other "
-            "words are not built yet)",
+            "append",
+            "ignore, fail, append_new_columns, sync_all_columns",
         ),
     ],
 )
@@ -130,8 +129,7 @@ def test_bad_values(key: str, value: Any, accepted: str) -> None:
         ("consistency", "STRICT"),
         ("initialize", "ON_CREATE"),
         ("on_configuration_change", "apply"),
-        ("on_schema_change", "sync_all_columns"),
-        ("on_schema_change", "ignore"),
+        ("on_schema_change", "Sync_All_Columns"),
         ("partitioned_by", ["day"]),
         ("sorted_by", "day"),
         *((key, "anything") for key in SNOWFLAKE_KEYS),

@@ -36,6 +36,7 @@ from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never
 from dbt.adapters.dynamic.refresh.invocation import Bases, Invocation, RelationKey
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
+from dbt.adapters.dynamic.refresh.schema_change import refuse_changed_columns
 from dbt.adapters.dynamic.refresh.state import State, Store, TargetCheck, check_target
 from dbt.adapters.dynamic.refresh.versions import Versions
 from dbt.adapters.dynamic.response import RefreshAction
@@ -209,6 +210,10 @@ class Planner:
             ) from None
         if quiet and decision.action is not RefreshAction.NO_DATA:
             columns = self._columns(query)
+        asked = model.partial or model.full_refresh
+        if state and state.initialized and self._as_built and columns and not asked:
+            rule = model.config.on_schema_change
+            refuse_changed_columns(model.name, rule, state.columns, columns)
         return Plan(
             snapshot=snapshot,
             state=state,
