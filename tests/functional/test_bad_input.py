@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlglot.parser
 
 from dbt.adapters.dynamic.lake import extensions
 from tests.functional.project import LakeProject
@@ -40,7 +41,7 @@ def error(project: LakeProject, *arguments: str, model: str = "by_key") -> str:
         ("immutable_where", "k > 1", "'immutable_where' is refused: every row is kept equal"),
         ("row_access_policy", "p", "'row_access_policy' is refused: DuckLake has no row access"),
         ("sql_header", "SET x", "'sql_header' is refused: a refresh runs several statements"),
-        ("consistency", "latest", "consistency is 'latest'; accepted: strict"),
+        ("consistency", "newest", "consistency is 'newest'; accepted: strict, latest"),
     ],
 )
 def test_configuration(project: LakeProject, key: str, value: Any, expected: str) -> None:
@@ -49,6 +50,15 @@ def test_configuration(project: LakeProject, key: str, value: Any, expected: str
     message = error(project)
     assert "Model 'by_key'" in message
     assert expected in message
+
+
+def test_compiled_sqlglot(project: LakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY)
+    monkeypatch.setattr(sqlglot.parser, "__file__", "parser.cpython-311-x86_64-linux-gnu.so")
+    project.run(ok=False)
+    assert "pip uninstall sqlglotc" in project.output
+    assert "Traceback" not in project.output
 
 
 def test_view_that_duckdb_cannot_read_itself(project: LakeProject) -> None:

@@ -171,6 +171,14 @@ def test_shared_version_that_has_expired_is_not_read(diamond: LakeProject) -> No
     assert not warned(diamond)
 
 
+def test_shared_version_that_the_query_does_not_fit(diamond: LakeProject) -> None:
+    diamond.sql("ALTER TABLE raw.orders ADD COLUMN note VARCHAR DEFAULT 'none'")
+    diamond.model("high", HIGH.replace("o.amount", "o.note").format(orders=SOURCE))
+    done = diamond.run("--select", "high")
+    assert done["high"]["reason_code"] == "DEFINITION_CHANGED"
+    assert warned(diamond)
+
+
 def test_what_the_invocation_built_is_read_at_its_result(project: LakeProject) -> None:
     project.source("orders", ORDERS)
     project.model("staged", f"SELECT * FROM {SOURCE}", materialized="table")

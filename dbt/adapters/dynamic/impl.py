@@ -21,6 +21,7 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.query.dialect import compiled_sqlglot
 from dbt.adapters.dynamic.query.reasons import Explained
 from dbt.adapters.dynamic.refresh.history import failure_row
 from dbt.adapters.dynamic.refresh.invocation import Invocation
@@ -53,6 +54,12 @@ class DynamicAdapter(DuckDBAdapter):
 
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
+        if compiled_sqlglot():
+            raise DynamicTableError(
+                "sqlglot is installed with its compiled modules (sqlglotc, or the extra "
+                "sqlglot[c]), to which no dialect can be added: pip uninstall sqlglotc, then "
+                "pip install --force-reinstall --no-deps sqlglot."
+            )
         self._invocation = Invocation()
         self._session = Session(
             self._rows, self.connections.aside, self.connections.distrust_statistics

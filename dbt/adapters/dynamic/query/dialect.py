@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sqlglot import exp
+from sqlglot import exp, parser
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generators.duckdb import DuckDBGenerator
 from sqlglot.parsers.duckdb import DuckDBParser
@@ -27,6 +27,11 @@ SYSTEM_TIME = "FOR SYSTEM_TIME AS OF"
 
 # The calls whose arguments are not a plain list; they need their own grammar.
 _GRAMMAR_CALLS = ("CAST", "EXTRACT", "OVERLAY", "POSITION", "SUBSTRING", "TRIM", "TRY_CAST")
+
+
+def compiled_sqlglot() -> bool:
+    """Whether sqlglot is the compiled one (``sqlglot[c]``), whose parser admits no subclass."""
+    return not str(parser.__file__).endswith(".py")
 
 
 class PinnedDuckDBParser(DuckDBParser):

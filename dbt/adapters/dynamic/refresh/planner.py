@@ -138,15 +138,8 @@ class Planner:
         query, unpinned = self._inline(floors, {})
         upstream = self._upstream(query)
         strict = model.config.consistency is Consistency.STRICT
-        shared = shared_versions(
-            upstream.values() if strict else (),
-            floors,
-            lambda key: self._invocation.result(key) is not None,
-        )
-        if query and any(
-            shared.get(key, one.snapshot) != one.snapshot for key, one in query.sources.items()
-        ):
-            query, unpinned = self._inline(floors, shared)
+        if strict and query is not None:
+            query, unpinned = self._at_shared_versions(query, unpinned, floors, upstream)
         sources = query.sources if query else {}
         pins = tuple(
             Pin(
@@ -259,6 +252,31 @@ class Planner:
                 f"SELECT name, value FROM duckdb_settings() WHERE name IN ({names}) ORDER BY 1"
             )
         )
+
+    def _at_shared_versions(
+        self,
+        query: ModelQuery,
+        unpinned: Explained | None,
+        floors: Mapping[RelationKey, int],
+        upstream: Mapping[RelationKey, Bases],
+    ) -> tuple[ModelQuery, Explained | None]:
+        """The query at the versions that its upstream tables were built from, where it can be."""
+        shared = shared_versions(
+            upstream.values(), floors, lambda key: self._invocation.result(key) is not None
+        )
+        if all(
+            shared.get(key, source.snapshot) == source.snapshot
+            for key, source in query.sources.items()
+        ):
+            return query, unpinned
+        other, other_unpinned = self._inline(floors, shared)
+        if other is None or other_unpinned is not None:
+            return query, unpinned
+        try:
+            self._engine.describe(other.at())
+        except DbtRuntimeError:  # it reads a column that those versions do not have
+            return query, unpinned
+        return other, None
 
     def _upstream(self, query: ModelQuery | None) -> dict[RelationKey, Bases]:
         """The bases of the dynamic tables that the query reads."""
