@@ -101,7 +101,7 @@ WAITS = "a duration such as '1s'"
         ("retries", True, COUNTS),
         ("retry_wait", 1, WAITS),
         ("retry_wait", "downstream", WAITS),
-        ("consistency", "latest", "strict ('latest' is not built yet)"),
+        ("consistency", "loose", "strict, latest"),
         ("initialize", "on_schedule", "on_create ('on_schedule' is not built yet)"),
         (
             "on_configuration_change",
@@ -149,7 +149,8 @@ def test_refused_keys(key: str) -> None:
 
 
 ALL = (
-    "cardinality_threshold, deduplicate, refresh_mode, retries, retry_wait, target_lag, unique_key"
+    "cardinality_threshold, consistency, deduplicate, on_schema_change, refresh_mode, retries, "
+    "retry_wait, target_lag, unique_key"
 )
 
 
