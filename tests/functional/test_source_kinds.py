@@ -5,9 +5,12 @@ Every run is checked by the oracle.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.functional.project import LakeProject
 
@@ -279,6 +282,71 @@ def test_incremental_models_and_snapshots_of_dbt_have_a_feed(project: LakeProjec
     assert responses["by_key"]["affected_keys"] == responses["versions"]["affected_keys"] == 2
 
 
+# Other lakes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_lakes(make_project: Callable[..., LakeProject]) -> LakeProject:
+    """A project with a table of the same name and id in each of two lakes."""
+    project = make_project(
+        attach=[{"path": "ducklake:other.ducklake", "alias": "other", "is_ducklake": True}]
+    )
+    project.source("events", EVENTS)
+    project.sql("CREATE SCHEMA other.raw", f"CREATE TABLE other.raw.events AS {EVENTS}")
+    ids = [
+        project.sql(f"SELECT table_id FROM __ducklake_metadata_{lake}.ducklake_table")
+        for lake in ("lake", "other")
+    ]
+    assert ids[0] == ids[1]
+    project.model(
+        "by_key",
+        "SELECT a.k, a.n, count(*) AS m FROM other.raw.events AS b JOIN "
+        "(SELECT k, count(*) AS n FROM {{ source('raw', 'events') }} GROUP BY k) AS a USING (k) "
+        "GROUP BY 1, 2",
+        cardinality_threshold=0.5,
+    )
+    project.run()
+    return project
+
+
+def test_two_lakes(two_lakes: LakeProject) -> None:
+    """Each has its own snapshots, and so its own pins; the same id means nothing."""
+    two_lakes.sql(*(f"INSERT INTO other.raw.events VALUES ({i}, 3, 3)" for i in range(3)))
+    response = two_lakes.run()["by_key"]
+    assert response["reason"] == "changed: other.raw.events"
+    pins = response["source_snapshots"]
+    assert pins["lake.raw.events"] != pins["other.raw.events"]
+    two_lakes.sql("DELETE FROM raw.events WHERE id = 4")
+    assert two_lakes.run()["by_key"]["reason"] == "changed: lake.raw.events"
+    two_lakes.sql(
+        "DELETE FROM raw.events WHERE id = 5", "UPDATE other.raw.events SET k = 7 WHERE id = 6"
+    )
+    assert outcome(two_lakes) == ("INCREMENTAL", "SOURCE_CHANGED")
+    assert outcome(two_lakes) == ("NO_DATA", "NO_CHANGES")
+    two_lakes.sql("CREATE OR REPLACE TABLE other.raw.events AS FROM other.raw.events WHERE id > 1")
+    response = two_lakes.run()["by_key"]
+    assert response["refresh_action"] == "INCREMENTAL"
+    assert "other.raw.events (another table has its name" in response["reason"]
+    two_lakes.dbt("run-operation", "dynamic_table_verify")
+    assert "lake.main.by_key: equal (50 rows)" in two_lakes.output
+
+
+@pytest.mark.parametrize("snapshots", [0, 30], ids=["shorter", "longer"])
+def test_another_lake_that_was_made_anew(two_lakes: LakeProject, snapshots: int) -> None:
+    """Its snapshot of the pin's number has nothing to do with what was read."""
+    two_lakes.close()
+    two_lakes.sql(*(f"INSERT INTO other.raw.events VALUES ({i}, 3, 3)" for i in range(3)))
+    two_lakes.run()
+    for file in two_lakes.folder.glob("other.ducklake*"):
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    two_lakes.sql(
+        "CREATE SCHEMA other.raw",
+        f"CREATE TABLE other.raw.events AS {EVENTS}",
+        *(f"INSERT INTO other.raw.events VALUES ({i}, 4, 3)" for i in range(snapshots)),
+    )
+    assert outcome(two_lakes) == ("REINITIALIZE", "SOURCE_REPLACED")
+
+
 # Changed columns (§6.3) --------------------------------------------------------------------------
 
 
@@ -396,3 +464,178 @@ def test_a_source_column_that_changes_the_query_is_subject_to_on_schema_change(
     assert "note (VARCHAR) is new. on_schema_change is fail" in message
     project.sql("ALTER TABLE raw.events DROP COLUMN note")
     assert outcome(project, model="all_of_it") == ("NO_DATA", "NO_CHANGES")
+
+
+# Tables without history (change_tracking) --------------------------------------------------------
+
+
+@pytest.fixture
+def outside(make_project: Callable[..., LakeProject]) -> LakeProject:
+    """A project with a plain DuckDB database beside its lake."""
+    project = make_project(attach=[{"path": "ext.duckdb", "alias": "ext"}])
+    project.source("events", "SELECT i AS k, 'n' || i AS name FROM range(50) r(i)")
+    project.sql(
+        f"CREATE TABLE ext.main.t AS SELECT *, v / 7 AS share, "
+        f"TIMESTAMP '2026-01-01' + to_minutes(id::INT // 2) AS at FROM ({EVENTS})"
+    )
+    project.model(
+        "by_key",
+        "SELECT k, count(*) AS n, sum(v) AS total FROM {{ source('ext', 't') }} GROUP BY k",
+    )
+    return project
+
+
+def declare(project: LakeProject, tracking: Any, **more: Any) -> None:
+    """Declare the table outside of the lake, with its change_tracking."""
+    table = {"name": "t", "meta": {"change_tracking": tracking}, **more}
+    source = {"name": "ext", "database": "ext", "schema": "main", "tables": [table]}
+    project.file("models/ext.yml", yaml.safe_dump({"version": 2, "sources": [source]}))
+
+
+def test_none_reads_everything_in_every_run(outside: LakeProject) -> None:
+    declare(outside, "none")
+    check, outside.check = outside.check, lambda: None  # type: ignore[method-assign]
+    assert outcome(outside) == ("FULL", "FIRST_BUILD")
+    outside.sql("DELETE FROM ext.main.t WHERE id = 3")
+    assert outcome(outside) == ("FULL", "CHANGE_TRACKING_NONE")
+    assert outside.sql("SELECT n FROM main.by_key WHERE k = 3") == [(9,)]
+    outside.check = check  # type: ignore[method-assign]
+
+
+def test_diff_keeps_a_copy(outside: LakeProject) -> None:
+    """Any change is found; the copy is written only where it differs, once in a run."""
+    declare(outside, "Diff")
+    outside.model(
+        "named",
+        "SELECT t.id, t.share, e.name FROM {{ source('ext', 't') }} JOIN "
+        "{{ source('raw', 'events') }} AS e ON e.k = t.k",
+    )
+    outside.model("staged", "SELECT k FROM {{ source('ext', 't') }}", materialized="view")
+    outside.model("counted", "SELECT k, count(*) AS n FROM {{ ref('staged') }} GROUP BY k")
+    outside.run()
+    assert set(_actions(outside.run()).values()) == {("NO_DATA", "NO_CHANGES")}
+    ((before,),) = outside.sql("SELECT max(snapshot_id) FROM lake.snapshots()")
+    outside.sql(
+        "UPDATE ext.main.t SET v = v + 1, share = -0.0 WHERE id = 0",
+        "DELETE FROM ext.main.t WHERE id = 7",
+        "INSERT INTO ext.main.t SELECT * REPLACE (900 AS id) FROM ext.main.t WHERE id = 9",
+        "INSERT INTO ext.main.t SELECT * FROM ext.main.t WHERE id = 900",
+    )
+    responses = outside.run()
+    assert {
+        name: (one["refresh_action"], one["rows_inserted"], one["rows_deleted"])
+        for name, one in responses.items()
+        if name != "staged"
+    } == {
+        "by_key": ("INCREMENTAL", 3, 3),
+        "named": ("INCREMENTAL", 3, 2),
+        "counted": ("INCREMENTAL", 2, 2),
+    }
+    name = "lake.dbt_dynamic.copy of ext.main.t"
+    assert len({one["source_snapshots"].get(name) for one in responses.values() if one}) <= 2
+    # One commit for the copy, three for the tables, one for the view.
+    ((after,),) = outside.sql("SELECT max(snapshot_id) FROM lake.snapshots()")
+    assert after == before + 5
+    assert outside.sql(f'SELECT * FROM ext.main.t EXCEPT ALL FROM dbt_dynamic."{name[17:]}"') == []
+    outside.dbt("run-operation", "dynamic_table_verify")
+    assert outside.output.count(": equal (") == 3
+
+
+def test_diff_follows_other_columns(outside: LakeProject) -> None:
+    """The copy is made anew, and compared with the one before like every replaced table."""
+    declare(outside, "diff")
+    outside.run()
+    outside.sql(
+        "ALTER TABLE ext.main.t ADD COLUMN note VARCHAR", "DELETE FROM ext.main.t WHERE id = 7"
+    )
+    response = outside.run()["by_key"]
+    assert (response["refresh_action"], response["affected_keys"]) == ("INCREMENTAL", 1)
+    outside.sql("ALTER TABLE ext.main.t ALTER v TYPE INTEGER")
+    assert outcome(outside) == ("REINITIALIZE", "SOURCE_REPLACED")
+    outside.sql("ALTER TABLE ext.main.t ADD COLUMN mood ENUM('good', 'bad')")
+    message = outside.run(ok=False)["by_key"]
+    assert "Source 'ext.t': meta.change_tracking 'diff' keeps a copy in the lake" in message
+    assert "has no columns of type ENUM" in message
+    outside.sql("ALTER TABLE ext.main.t ALTER mood TYPE HUGEINT USING 1")
+    assert "stores column mood, of type HUGEINT, as DOUBLE" in outside.run(ok=False)["by_key"]
+
+
+def test_timestamp_reads_what_is_new(outside: LakeProject) -> None:
+    """Rows of the newest timestamp may come later; older ones are the documented loss."""
+    declare(outside, "timestamp", loaded_at_field="at")
+    outside.run()
+    newest = "(SELECT max(at) FROM ext.main.t)"
+    row = "INSERT INTO ext.main.t SELECT * REPLACE ({} AS id, {} AS at) FROM ext.main.t WHERE id="
+    outside.sql(
+        row.format(900, newest) + "3",
+        row.format(901, newest + " + INTERVAL 1 HOUR") + "4",
+        row.format(902, "NULL::TIMESTAMP") + "5",
+    )
+    response = outside.run()["by_key"]
+    assert (response["refresh_action"], response["affected_keys"]) == ("INCREMENTAL", 3)
+    assert outcome(outside) == ("NO_DATA", "NO_CHANGES")
+    outside.sql(row.format(903, "TIMESTAMP '2026-01-01'") + "6")
+    assert outcome(outside) == ("NO_DATA", "NO_CHANGES")
+    outside.dbt("run-operation", "dynamic_table_verify", ok=False)
+    assert "by_key: equal (50 rows)" in outside.output  # to its query over the copy
+    assert "copy of ext.main.t: DIFFERENT (1 rows missing, 0 rows too many)" in outside.output
+    assert outcome(outside, "--full-refresh") == ("FULL", "FULL_REFRESH_FLAG")
+    assert outside.sql("SELECT n FROM main.by_key WHERE k = 6") == [(11,)]
+
+
+def test_diff_and_none_of_a_table_in_the_lake(project: LakeProject) -> None:
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY)
+    table = {"name": "events", "config": {"meta": {"change_tracking": "diff"}}}
+    source = {"name": "raw", "tables": [table]}
+    project.file("models/sources.yml", yaml.safe_dump({"version": 2, "sources": [source]}))
+    project.run()
+    project.sql("UPDATE raw.events SET v = v WHERE k < 30", "DELETE FROM raw.events WHERE id = 3")
+    response = project.run()["by_key"]
+    assert (response["refresh_action"], response["affected_keys"]) == ("INCREMENTAL", 1)
+    assert "ducklake_table_deletions" not in project.statements("by_key")
+    table["config"] = {"meta": {"change_tracking": "none"}}
+    project.file("models/sources.yml", yaml.safe_dump({"version": 2, "sources": [source]}))
+    assert outcome(project) == ("REINITIALIZE", "DEFINITION_CHANGED")
+    response = project.run()["by_key"]
+    assert response["reason_code"] == "CHANGE_TRACKING_NONE"
+    assert "raw.events (change_tracking: none)" in response["reason"].replace('"', "")
+
+
+def test_an_upstream_model_outside_of_the_lake(outside: LakeProject) -> None:
+    outside.model(
+        "staged",
+        "SELECT k, v FROM {{ source('ext', 't') }} WHERE v > 2",
+        materialized="table",
+        database="ext",
+        schema="main",
+        meta={"change_tracking": "diff"},
+    )
+    declare(outside, "none")
+    outside.model("by_key", "SELECT k, sum(v) AS total FROM {{ ref('staged') }} GROUP BY k")
+    outside.run()
+    outside.sql("DELETE FROM ext.main.t WHERE id = 9")
+    response = outside.run()["by_key"]
+    assert (response["refresh_action"], response["affected_keys"]) == ("INCREMENTAL", 1)
+
+
+@pytest.mark.parametrize(
+    ("tracking", "more", "words"),
+    [
+        ("feed", {}, "is 'feed'; accepted: diff, timestamp, none (for a table outside of a"),
+        (True, {}, "is True; accepted: diff, timestamp, none"),
+        ("timestamp", {}, "timestamp needs loaded_at_field"),
+        (
+            "diff",
+            {"meta": {"change_tracking": "diff", "external_location": "x.csv"}},
+            "accepted: none, since it is read as a file",
+        ),
+    ],
+)
+def test_bad_change_tracking(
+    outside: LakeProject, tracking: Any, more: dict[str, Any], words: str
+) -> None:
+    declare(outside, tracking, **more)
+    message = outside.run(ok=False)["by_key"]
+    assert "Source 'ext.t': meta.change_tracking is " in message
+    assert words in message

@@ -156,7 +156,9 @@ def changes_rows(words: frozenset[str]) -> bool:
     return bool(words & (_INSERTS | _DELETES)) or bool(words - _KNOWN)
 
 
-def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int) -> SourceChange:
+def compare(
+    commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int, feed: bool = True
+) -> SourceChange:
     """Compare a source's pinned version with its version at `target`.
 
     The order matters: identity before history, history before rows. A replaced table has a
@@ -168,6 +170,7 @@ def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: in
         pin: the version that was read last.
         table: the table that the source's name means at `target`.
         target: the snapshot to read now; never before the pin.
+        feed: whether the change feed may be read; otherwise the two versions are compared.
 
     Returns:
         What happened in (pin.snapshot, target].
@@ -199,7 +202,7 @@ def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: in
             return change(ChangeKind.EXPIRED, _read_twice(pin))
         deletes = bool(words & _DELETES) or bool(words - _KNOWN)
         kind = ChangeKind.CHANGES if deletes else ChangeKind.INSERTS
-        return change(kind, rewritten=bool(words & _MISLEADING), altered=altered)
+        return change(kind, rewritten=not feed or bool(words & _MISLEADING), altered=altered)
     return change(ChangeKind.UNCHANGED, altered=altered)
 
 

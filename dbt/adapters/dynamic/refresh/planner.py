@@ -38,6 +38,7 @@ from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 from dbt.adapters.dynamic.refresh.schema_change import refuse_changed_columns
 from dbt.adapters.dynamic.refresh.state import State, Store, TargetCheck, check_target
+from dbt.adapters.dynamic.refresh.tracking import ChangeTracking
 from dbt.adapters.dynamic.refresh.versions import Versions
 from dbt.adapters.dynamic.response import RefreshAction
 
@@ -301,6 +302,7 @@ class Planner:
             model.config.consistency is Consistency.LATEST,
             model.key,
             model.name,
+            {} if model.partial else model.tracked,
         )
         database, schema = self._rows("SELECT current_database(), current_schema()")[0]
         try:
@@ -447,12 +449,14 @@ class Planner:
         self, state: State, query: ModelQuery | None, commits: Mapping[str, list[Commit]]
     ) -> dict[SourceKey, SourceChange]:
         pinned = {pin.key: pin for pin in state.pins}
+        tracked = self.model.tracked
         return {
             key: compare(
                 commits[key[0]],
                 pinned[key],
                 source.table,
                 source.snapshot,
+                feed=key not in tracked or tracked[key].tracking is not ChangeTracking.DIFF,
             )
             for key, source in (query.sources if query else {}).items()
         }
