@@ -516,7 +516,7 @@ def test_diff_keeps_a_copy(outside: LakeProject) -> None:
     assert set(_actions(outside.run()).values()) == {("NO_DATA", "NO_CHANGES")}
     ((before,),) = outside.sql("SELECT max(snapshot_id) FROM lake.snapshots()")
     outside.sql(
-        "UPDATE ext.main.t SET v = v + 1, share = -0.0 WHERE id = 0",
+        "UPDATE ext.main.t SET v = v + 1, share = '-0.0'::DOUBLE WHERE id = 0",
         "DELETE FROM ext.main.t WHERE id = 7",
         "INSERT INTO ext.main.t SELECT * REPLACE (900 AS id) FROM ext.main.t WHERE id = 9",
         "INSERT INTO ext.main.t SELECT * FROM ext.main.t WHERE id = 900",
