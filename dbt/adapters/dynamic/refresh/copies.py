@@ -12,8 +12,6 @@ import json
 import re
 import uuid
 
-from dbt_common.exceptions import DbtRuntimeError
-
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.types import stored_with_loss
@@ -104,7 +102,7 @@ class Copies:
         if self._engine.describe(f"FROM {name}") != columns:
             return None
         newest = self._newest(source)
-        upto = f" WHERE {source.loaded_at} < {newest}" if newest else " WHERE FALSE"
+        upto = f" WHERE ({source.loaded_at}) < {newest}" if newest else " WHERE FALSE"
         ((missing, extra),) = self._rows(
             f"SELECT (SELECT count(*) FROM (FROM {quoted(*source.relation)}{upto} "
             f"EXCEPT ALL FROM {name}{upto})), "
@@ -142,7 +140,7 @@ class Copies:
         same = ", ".join([names, *(f"{text}::VARCHAR" for text in _floats(columns))])
         where = ""
         if newest is not None:
-            where = f" WHERE {source.loaded_at} >= {newest} OR {source.loaded_at} IS NULL"
+            where = f" WHERE ({source.loaded_at}) >= {newest} OR ({source.loaded_at}) IS NULL"
         return (
             f"SELECT {names}, sum(weight)::BIGINT AS {_WEIGHT} FROM ("
             f"SELECT {names}, 1 AS weight FROM {quoted(*source.relation)}{where} UNION ALL "
@@ -180,7 +178,7 @@ class Copies:
         name = quoted(*self.key(source))
         try:
             self._rows(f"CREATE TABLE {name} AS FROM {quoted(*source.relation)}")
-        except DbtRuntimeError as error:
+        except Exception as error:  # whatever DuckLake says about it
             found = _UNSUPPORTED.search(str(error))
             if found is None:
                 raise
