@@ -371,6 +371,11 @@ def test_words(words: list[str], kind: ChangeKind) -> None:
     assert (change.kind, change.old, change.new) == (kind, 10, 10 + len(words))
 
 
+def test_a_lake_that_is_older_than_the_pin() -> None:
+    """It was restored: its snapshots of higher numbers are still to come, and will be others."""
+    assert compare(_commits()[:0], PIN, TABLE, 5).kind is ChangeKind.EXPIRED
+
+
 def test_only_the_commits_after_the_pin_up_to_the_target_count() -> None:
     commits = _commits("merge_adjacent", "inlined_delete")
     assert compare(commits, PIN, TABLE, 11).kind is ChangeKind.UNCHANGED

@@ -117,9 +117,8 @@ class DynamicAdapter(DuckDBAdapter):
         """
         set_by_user = dict(model.get("config", {}))
         if "on_schema_change" not in model.get("unrendered_config", {}):
-            set_by_user.pop(
-                "on_schema_change", None
-            )  # dbt's default, meant for incremental models
+            # dbt's default, ignore, is meant for incremental models.
+            set_by_user.pop("on_schema_change", None)
         config = DynamicTableConfig.from_model(model["name"], set_by_user, _keys_of_dbt())
         idle = sorted(key for key in SNOWFLAKE_KEYS if set_by_user.get(key) is not None)
         if idle:
