@@ -11,6 +11,7 @@ import re
 
 import duckdb
 
+_PREFIX = "oracle_"
 # The answer of such a query is open by its own nature; everything else must be equal.
 _OPEN = ("VOLATILE_FUNCTION", "TIME_DEPENDENT", "USER_MACRO")
 
@@ -67,28 +68,32 @@ def difference(
         pins: its sources, and the snapshots that they were read at.
         version: the table's own snapshot; as it is now by default.
     """
-    connection.execute("ATTACH ':memory:' AS oracle")
+    homes = {source: _home(source) for source, _ in pins}
+    databases = sorted({lake, *(home[0] for home in homes.values())})
+    for database in databases:
+        connection.execute(f"ATTACH ':memory:' AS {_PREFIX}{database}")
     try:
         for source, snapshot in pins:
-            database, schema, table = source.split(".", 2)
-            connection.execute(f'CREATE SCHEMA IF NOT EXISTS oracle."{schema}"')
+            database, schema, table = homes[source]
+            moved = f'{_PREFIX}{database}."{schema}"'
+            read = '"."'.join(source.split(".", 2))
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {moved}")
             connection.execute(
-                f'CREATE TABLE oracle."{schema}"."{table}" AS '
-                f'SELECT * FROM "{database}"."{schema}"."{table}" AT (VERSION => {snapshot})'
+                f'CREATE TABLE {moved}."{table}" AS '
+                f'SELECT * FROM "{read}" AT (VERSION => {snapshot})'
             )
         for schema, view, text in connection.execute(
             "SELECT schema_name, view_name, sql FROM duckdb_views() "
             f"WHERE database_name = '{lake}' AND schema_name <> 'dbt_dynamic'"
         ).fetchall():
             body = text.split(" AS ", 1)[1].rstrip(";")
-            connection.execute(f'CREATE SCHEMA IF NOT EXISTS oracle."{schema}"')
+            moved = f'{_PREFIX}{lake}."{schema}"'
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {moved}")
             try:
-                connection.execute(
-                    f'CREATE VIEW oracle."{schema}"."{view}" AS {_moved(body, lake)}'
-                )
+                connection.execute(f'CREATE VIEW {moved}."{view}" AS {_moved(body, databases)}')
             except duckdb.Error:
                 continue  # a view over tables that this dynamic table does not read
-        connection.execute("USE oracle")  # for names without a database
+        connection.execute(f"USE {_PREFIX}{lake}")  # for names without a database
         database, schema, table = name.split(".", 2)
         at = "" if version is None else f" AT (VERSION => {version})"
         actual = f'SELECT * FROM "{database}"."{schema}"."{table}"{at}'
@@ -101,20 +106,31 @@ def difference(
                 f"FROM (DESCRIBE {actual})"
             ).fetchall()
         )
-        expected = f"SELECT {names} FROM ({_moved(definition, lake)})"
+        expected = f"SELECT {names} FROM ({_moved(definition, databases)})"
         actual = f"SELECT {names} FROM ({actual})"
         missing = connection.execute(f"{expected} EXCEPT ALL {actual}").fetchall()
         extra = connection.execute(f"{actual} EXCEPT ALL {expected}").fetchall()
     finally:
         connection.execute(f"USE {lake}")
-        connection.execute("DETACH oracle")
+        for database in databases:
+            connection.execute(f"DETACH {_PREFIX}{database}")
     if missing or extra:
         return f"missing {missing[:5]} ({len(missing)}), too many {extra[:5]} ({len(extra)})"
     return ""
 
 
-def _moved(sql: str, lake: str) -> str:
-    """The SQL with the lake's name replaced by the oracle's; what is pinned by hand stays."""
+def _home(source: str) -> tuple[str, str, str]:
+    """What a pinned table stands for: itself, or the source that it is a kept copy of."""
+    database, schema, table = source.split(".", 2)
+    if schema == "dbt_dynamic" and table.startswith("copy of "):
+        database, schema, table = table.removeprefix("copy of ").split(".", 2)
+    return database, schema, table
+
+
+def _moved(sql: str, databases: list[str]) -> str:
+    """The SQL with the databases replaced by the oracle's; what is pinned by hand stays."""
     if " AT (" in sql:
         return sql
-    return re.sub(rf'"{lake}"\.|\b{lake}\.', '"oracle".', sql)
+    for name in databases:
+        sql = re.sub(rf'"{name}"\.|(?<!")\b{name}\.', f'"{_PREFIX}{name}".', sql)
+    return sql

@@ -41,6 +41,7 @@ class LakeProject:
         self._yaml("profiles.yml", {"test": {"target": "dev", "outputs": {"dev": settings}}})
         self.path = settings["path"]
         self.data_path = settings.get("data_path")
+        self.attachments = {one["alias"]: one["path"] for one in settings.get("attach", [])}
         self.is_lake = self.path.startswith("ducklake:")
         self.parsed = _PARSED.setdefault(yaml.safe_dump(settings), [])
         if self.parsed:
@@ -129,6 +130,10 @@ class LakeProject:
         """``dbt run``."""
         return self.dbt("run", *arguments, ok=ok)
 
+    def statements(self, model: str) -> str:
+        """The statements that the last run of a model executed."""
+        return (self.folder / "target" / "run" / "test" / "models" / f"{model}.sql").read_text()
+
     def check(self) -> None:
         """Every dynamic table equals its query at its pins, both ways."""
         if not self.is_lake:
@@ -156,6 +161,8 @@ class LakeProject:
         load_extension(connection, "ducklake")
         options = f"(DATA_PATH '{self.data_path}')" if self.data_path else ""
         connection.execute(f"ATTACH '{self.path}' AS lake {options}")
+        for alias, path in self.attachments.items():
+            connection.execute(f"ATTACH '{path}' AS {alias}")
         connection.execute("USE lake")
         return connection
 

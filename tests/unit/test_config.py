@@ -101,7 +101,7 @@ WAITS = "a duration such as '1s'"
         ("retries", True, COUNTS),
         ("retry_wait", 1, WAITS),
         ("retry_wait", "downstream", WAITS),
-        ("consistency", "latest", "strict ('latest' is not built yet)"),
+        ("consistency", "loose", "strict, latest"),
         ("initialize", "on_schedule", "on_create ('on_schedule' is not built yet)"),
         (
             "on_configuration_change",
@@ -110,9 +110,8 @@ WAITS = "a duration such as '1s'"
         ),
         (
             "on_schema_change",
-            "append_new_columns",
-            "ignore, sync_all_columns (a changed column list rebuilds the table; dbt's other "
-            "words are not built yet)",
+            "append",
+            "ignore, fail, append_new_columns, sync_all_columns",
         ),
     ],
 )
@@ -130,8 +129,7 @@ def test_bad_values(key: str, value: Any, accepted: str) -> None:
         ("consistency", "STRICT"),
         ("initialize", "ON_CREATE"),
         ("on_configuration_change", "apply"),
-        ("on_schema_change", "sync_all_columns"),
-        ("on_schema_change", "ignore"),
+        ("on_schema_change", "Sync_All_Columns"),
         ("partitioned_by", ["day"]),
         ("sorted_by", "day"),
         *((key, "anything") for key in SNOWFLAKE_KEYS),
@@ -151,7 +149,8 @@ def test_refused_keys(key: str) -> None:
 
 
 ALL = (
-    "cardinality_threshold, deduplicate, refresh_mode, retries, retry_wait, target_lag, unique_key"
+    "cardinality_threshold, consistency, deduplicate, on_schema_change, refresh_mode, retries, "
+    "retry_wait, target_lag, unique_key"
 )
 
 

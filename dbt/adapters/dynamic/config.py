@@ -27,6 +27,15 @@ class Consistency(str, Enum):
     LATEST = "latest"
 
 
+class OnSchemaChange(str, Enum):
+    """What a changed column list of the query does: dbt's four words."""
+
+    IGNORE = "ignore"
+    FAIL = "fail"
+    APPEND_NEW_COLUMNS = "append_new_columns"
+    SYNC_ALL_COLUMNS = "sync_all_columns"
+
+
 # Accepted so that a dbt-snowflake model runs unchanged; they name things that do not exist here.
 SNOWFLAKE_KEYS = (
     "snowflake_warehouse",
@@ -85,6 +94,7 @@ class DynamicTableConfig:
         deduplicate: write only the rows that differ.
         consistency: strict: one version of every base table among the ancestors; latest: every
             source at its newest.
+        on_schema_change: what a changed column list of the query does.
         target_lag: how old the data may get, as written, or None.
         retries: how often a conflict or a passing I/O error is tried again.
         retry_wait: seconds before the first of these tries; it doubles each time, with jitter.
@@ -95,6 +105,7 @@ class DynamicTableConfig:
     unique_key: tuple[str, ...] = ()
     deduplicate: bool = False
     consistency: Consistency = Consistency.STRICT
+    on_schema_change: OnSchemaChange = OnSchemaChange.SYNC_ALL_COLUMNS
     target_lag: str | None = None
     retries: int = 3
     retry_wait: float = 1.0
@@ -208,6 +219,10 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "unique_key": (_names, "a column or a list of columns"),
     "deduplicate": (_flag, "true, false"),
     "consistency": (lambda value: Consistency(_text(value).lower()), "strict, latest"),
+    "on_schema_change": (
+        lambda value: OnSchemaChange(_text(value).lower()),
+        "ignore, fail, append_new_columns, sync_all_columns",
+    ),
     "target_lag": (_lag, "a duration such as '5 minutes' or '1 hour', or downstream"),
     "retries": (_count, "a whole number, 0 or more"),
     "retry_wait": (_wait, "a duration such as '1s'"),
@@ -217,8 +232,4 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
 _UNSUPPORTED_VALUES = {
     "initialize": (("on_create",), "'on_schedule' is not built yet"),
     "on_configuration_change": (("apply",), "'continue' and 'fail' are not built yet"),
-    "on_schema_change": (
-        ("ignore", "sync_all_columns"),
-        "a changed column list rebuilds the table; dbt's other words are not built yet",
-    ),
 }

@@ -25,7 +25,9 @@ from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.maintenance.run import maintain
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import compiled_sqlglot
+from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained
+from dbt.adapters.dynamic.refresh.copies import Copies, copy_name
 from dbt.adapters.dynamic.refresh.history import failure_row
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.model import Model
@@ -38,7 +40,12 @@ from dbt.adapters.dynamic.refresh.retry import (
     wait_seconds,
 )
 from dbt.adapters.dynamic.refresh.state import Store
-from dbt.adapters.dynamic.refresh.verify import Verifier
+from dbt.adapters.dynamic.refresh.tracking import (
+    ChangeTracking,
+    timestamp_sources,
+    tracked_sources,
+)
+from dbt.adapters.dynamic.refresh.verify import Verified, Verifier
 from dbt.adapters.dynamic.relation import DynamicRelation, relation_key
 from dbt.adapters.events.logging import AdapterLogger
 
@@ -138,6 +145,9 @@ class DynamicAdapter(DuckDBAdapter):
             DynamicTableError: a bad key or value, or a target that is not a DuckLake.
         """
         set_by_user = dict(model.get("config", {}))
+        if "on_schema_change" not in model.get("unrendered_config", {}):
+            # dbt's default, ignore, is meant for incremental models.
+            set_by_user.pop("on_schema_change", None)
         config = DynamicTableConfig.from_model(model["name"], set_by_user, _keys_of_dbt())
         idle = sorted(key for key in SNOWFLAKE_KEYS if set_by_user.get(key) is not None)
         if idle:
@@ -163,6 +173,7 @@ class DynamicAdapter(DuckDBAdapter):
         config: DynamicTableConfig,
         full_refresh: bool,
         partial: bool,
+        graph: Mapping[str, Any],
         caller: Callable[[Refresh], Any],
     ) -> str:
         """Refresh a dynamic table in one transaction, again after a conflict.
@@ -179,6 +190,7 @@ class DynamicAdapter(DuckDBAdapter):
             config: from `dynamic_table_config`.
             full_refresh: build the table as a whole.
             partial: the query reads less than the sources hold (``--empty``, ``--sample``).
+            graph: dbt's graph, which knows the ``meta`` of what the model reads.
             caller: the call block.
         """
         facts = Model(
@@ -191,6 +203,7 @@ class DynamicAdapter(DuckDBAdapter):
             shaping=_shaping(model),
             full_refresh=full_refresh,
             partial=partial,
+            tracked=tracked_sources(model, graph, self.config.credentials.lakes),
         )
         forced: Explained | None = None
         reading_first = self.config.threads > 1
@@ -201,6 +214,7 @@ class DynamicAdapter(DuckDBAdapter):
             started_at = datetime.now(timezone.utc)
             refresh: Refresh | None = None
             try:
+                self._bring_copies_up_to_date(facts)
                 if uncertain is not None and uncertain.landed():
                     return ""
                 if reading_first:
@@ -259,6 +273,24 @@ class DynamicAdapter(DuckDBAdapter):
             for name in refresh.temporary if refresh is not None else ():
                 self._rows(f"DROP TABLE IF EXISTS {quoted('temp', name)}")
 
+    def _bring_copies_up_to_date(self, model: Model) -> None:
+        """Bring the copies of sources without history up to date, each once in an invocation."""
+        lakes = self._lakes()
+        for source in model.tracked.values():
+            outside = source.key[0] not in lakes and source.tracking is not ChangeTracking.NONE
+            if model.partial or not outside:
+                continue
+            lake = lakes[model.key[0]]
+            copies = Copies(self._rows, Engine(self._rows, self.connections.aside), lake)
+            key = copies.key(source)
+            self.connections.begin()  # one thread at a time comes behind this line
+            if self._invocation.result(key) is None:
+                if copies.bring_up_to_date(source, whole=model.full_refresh):
+                    self.connections.commit()
+                    self.connections.begin()
+                self._invocation.built(key, lake.current_snapshot())
+            self.connections.rollback_if_open()
+
     def _record_failure(
         self, model: Model, started_at: datetime, attempt: int, error: Exception
     ) -> None:
@@ -279,12 +311,16 @@ class DynamicAdapter(DuckDBAdapter):
             logger.warning(f"{model.dynamic_table}: no history row for the failure: {second}")
 
     @available
-    def dynamic_table_verify(self, names: list[str] | None = None) -> list[Any]:
+    def dynamic_table_verify(
+        self, names: list[str] | None = None, graph: Mapping[str, Any] | None = None
+    ) -> list[Any]:
         """Compare dynamic tables with their queries at the recorded pins; changes nothing.
 
         Args:
             names: ``schema.identifier`` or ``identifier``, in any case; all dynamic tables by
                 default.
+            graph: dbt's graph, for the sources whose kept copies may have lost rows; they are
+                looked at together with all dynamic tables only.
 
         Returns:
             One :class:`~dbt.adapters.dynamic.refresh.verify.Verified` a table.
@@ -292,8 +328,17 @@ class DynamicAdapter(DuckDBAdapter):
         found: list[Any] = []
         self.connections.begin()
         try:
-            for lake in self._lakes().values():
-                found += Verifier(self._session, lake).verify(names)
+            lakes = self._lakes()
+            for lake in lakes.values():
+                found += Verifier(self._session, lake, lakes).verify(names)
+                if graph is not None and names is None:
+                    engine = Engine(self._rows, self.connections.aside)
+                    copies = Copies(self._rows, engine, lake)
+                    for source in timestamp_sources(graph, self.config.credentials.lakes):
+                        lost = copies.lost(source)
+                        if lost is not None and any(lost):
+                            name = copy_name(source.key)
+                            found.append(Verified(name, "DIFFERENT", "", 0, *lost))
         finally:
             self.connections.rollback_if_open()
         known = {name for one in found for name in one.names}

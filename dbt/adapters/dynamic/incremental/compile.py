@@ -221,6 +221,7 @@ def _compile(
         if len(names) != len(top.columns):
             raise _other_columns()
         top = builder.named(top, names, qualified)  # columns without an alias
+        builder.note_tables(top)
         columns = {key: frozenset(read) for key, read in builder.columns.items()}
         types = dict(zip(names, (kind for _, kind in wanted), strict=True))
         compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settle)

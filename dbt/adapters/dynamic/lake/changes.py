@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dbt.adapters.dynamic.lake.catalog import DELETED_TWICE, Commit, LakeCatalog, TableVersion
+from dbt.adapters.dynamic.lake.catalog import DELETED_TWICE, Column, Commit, TableVersion
 from dbt.adapters.dynamic.names import fold
 
 # DuckLake's words in ducklake_snapshot_changes, as DuckDB 1.5.5 writes them.
@@ -73,10 +74,12 @@ class SourceChange:
         new: the target snapshot.
         kind: what happened.
         rewritten: files of the table were rewritten in between, so that the feed shows every
-            surviving row (design.md §6.13), or it shows rows twice (`DELETED_TWICE`); the two
-            versions are compared instead.
+            surviving row (design.md §6.13), or it shows rows twice (`DELETED_TWICE`), or there
+            is none because the source is another table now; the two versions are compared
+            instead.
         altered: ALTER ran in between, so columns may differ without a changed row (§6.3).
         detail: what a reader should know, for messages.
+        lost: of a replaced source, why its old version cannot be read any more, or "".
     """
 
     table: TableVersion
@@ -86,6 +89,7 @@ class SourceChange:
     rewritten: bool = False
     altered: bool = False
     detail: str = ""
+    lost: str = ""
 
     @property
     def quiet(self) -> bool:
@@ -167,7 +171,9 @@ def rewrites(words: frozenset[str]) -> bool:
     return bool(words & _REWRITE)
 
 
-def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int) -> SourceChange:
+def compare(
+    commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int, feed: bool = True
+) -> SourceChange:
     """Compare a source's pinned version with its version at `target`.
 
     The order matters: identity before history, history before rows. A replaced table has a
@@ -179,69 +185,83 @@ def compare(commits: Sequence[Commit], pin: Pin, table: TableVersion, target: in
         pin: the version that was read last.
         table: the table that the source's name means at `target`.
         target: the snapshot to read now; never before the pin.
+        feed: whether the change feed may be read; otherwise the two versions are compared.
 
     Returns:
         What happened in (pin.snapshot, target].
     """
 
-    def change(kind: ChangeKind, detail: str = "", **flags: bool) -> SourceChange:
-        return SourceChange(table, pin.snapshot, target, kind, detail=detail, **flags)
+    def change(kind: ChangeKind, detail: str = "", lost: str = "", **flags: bool) -> SourceChange:
+        return SourceChange(table, pin.snapshot, target, kind, detail=detail, lost=lost, **flags)
 
+    twice = doubled(pin.table_id, (c for c in commits if c.snapshot_id > pin.snapshot))
+    known = {commit.snapshot_id for commit in commits}
     if table.table_id != pin.table_id or table.uuid != pin.uuid:
+        lost = f"snapshot {pin.snapshot} has expired" if pin.snapshot not in known else ""
         return change(
-            ChangeKind.REPLACED, "another table has its name (created again, or swapped in)"
+            ChangeKind.REPLACED,
+            "another table has its name (created again, or swapped in)",
+            lost=lost or (_read_twice(pin) if twice else ""),
         )
     if target == pin.snapshot:
         return change(ChangeKind.UNCHANGED)
-    known = {commit.snapshot_id for commit in commits}
+    if target < pin.snapshot:
+        return change(ChangeKind.EXPIRED, f"snapshot {pin.snapshot} is gone: the lake is older")
     missing = [number for number in range(pin.snapshot, target + 1) if number not in known]
     if missing:
         return change(ChangeKind.EXPIRED, f"snapshot {missing[0]} has expired")
     words = words_for(pin.table_id, (c for c in commits if pin.snapshot < c.snapshot_id <= target))
     altered = bool(words & _ALTERS)
     if changes_rows(words):
-        if doubled(pin.table_id, (c for c in commits if c.snapshot_id > pin.snapshot)):
-            return change(
-                ChangeKind.EXPIRED,
-                "its files were rewritten and merged or flushed, so DuckLake reads rows twice "
-                f"at snapshot {pin.snapshot}",
-            )
+        if twice:
+            return change(ChangeKind.EXPIRED, _read_twice(pin))
         deletes = bool(words & _DELETES) or bool(words - _KNOWN)
         kind = ChangeKind.CHANGES if deletes else ChangeKind.INSERTS
-        return change(kind, rewritten=bool(words & _MISLEADING), altered=altered)
+        return change(kind, rewritten=not feed or bool(words & _MISLEADING), altered=altered)
     return change(ChangeKind.UNCHANGED, altered=altered)
 
 
+def _read_twice(pin: Pin) -> str:
+    return (
+        "its files were rewritten and merged or flushed, so DuckLake reads rows twice at snapshot "
+        f"{pin.snapshot}"
+    )
+
+
 def columns_moved(
-    catalog: LakeCatalog, change: SourceChange, referenced: frozenset[str]
+    before: Sequence[Column], after: Sequence[Column], replaced: bool = False
 ) -> str | None:
-    """Whether a column that the query reads is another one now (design.md §6.3).
+    """Whether the columns that a query reads are other ones now (design.md §6.3).
+
+    Their order counts, too: a star or UNION ALL takes columns by position.
 
     Args:
-        catalog: the lake.
-        change: the source's change.
-        referenced: lower-case names of the columns that the query reads.
+        before: the columns that the query read of the old version, in the table's order.
+        after: those that it reads of the new version.
+        replaced: the versions are two tables, whose columns have nothing in common but names
+            and types.
 
     Returns:
         What changed, or None.
     """
-    before = {
-        fold(column.name): column
-        for column in catalog.columns(change.table.table_id, change.old)
-        if fold(column.name) in referenced
-    }
-    after = {
-        fold(column.name): column
-        for column in change.table.columns
-        if fold(column.name) in referenced
-    }
-    for name in sorted(before.keys() | after.keys()):
-        if name not in before:
+    was = {fold(column.name): column for column in before}
+    now = {fold(column.name): column for column in after}
+    for name in sorted(was.keys() | now.keys()):
+        if name not in was:
             return f"column {name} was added"
-        if name not in after:
+        if name not in now:
             return f"column {name} was dropped"
-        if before[name] != after[name]:
-            return f"column {name} was {before[name].type}, is {after[name].type}" + (
-                "" if before[name].column_id == after[name].column_id else " (another column)"
+        old, new = was[name], now[name]
+        same = _without_ids(old) == _without_ids(new) if replaced else old.type == new.type
+        if not same or (not replaced and old.column_id != new.column_id):
+            return f"column {name} was {old.type}, is {new.type}" + (
+                "" if replaced or old.column_id == new.column_id else " (another column)"
             )
+    if list(was) != list(now):
+        return f"its columns are in another order: was {', '.join(was)}, is {', '.join(now)}"
     return None
+
+
+def _without_ids(column: Column) -> str:
+    """A column's type without the ids of the fields in it."""
+    return re.sub(r"<\d+:", "<", column.type)

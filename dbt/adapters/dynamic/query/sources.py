@@ -87,7 +87,7 @@ class ModelQuery:
             of a view.
         sources: the lake tables, each once, in order of appearance.
         foreign: names of what cannot be tracked, each with the place of its first appearance.
-        views: names of the views that were inlined.
+        views: names of the views that were inlined, and of what is read from a kept copy.
         functions: all calls and operators, lower case, table functions not included.
         session_names: names such as current_date that only the session can answer.
         table_functions: functions in FROM that may read something.
@@ -229,6 +229,10 @@ def _inline(
         if isinstance(meaning, Source):
             query.sources.setdefault(meaning.key, meaning)
             query.add(meaning, origin(reference.start))
+            if fold(meaning.table.name) != fold(reference.parts[2]):  # a copy stands for it
+                query.views.add(reference.name)
+                if not reference.alias:
+                    query.add(f" AS {quoted(reference.parts[2])}", None)
             continue
         view = meaning.view
         query.views.add(f"{meaning.database}.{view.schema}.{view.name}")

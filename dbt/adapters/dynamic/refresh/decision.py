@@ -165,7 +165,7 @@ def _decide(facts: Facts) -> Decision:
     # A table that only an unused CTE names is tracked and never read.
     read = facts.compiled.columns if isinstance(facts.compiled, Compiled) else facts.changes
     changed = [
-        ".".join(key)
+        ".".join(key) + (f" ({change.detail})" if change.detail else "")
         for key, change in facts.changes.items()
         if change.kind is not ChangeKind.UNCHANGED and key in read
     ]

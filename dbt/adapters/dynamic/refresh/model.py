@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dbt.adapters.dynamic.config import DynamicTableConfig
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.refresh.invocation import RelationKey
+from dbt.adapters.dynamic.refresh.tracking import TrackedSource
 from dbt.adapters.dynamic.relation import relation_key
 
 _UNIQUE_KEY = "unique_key"
@@ -29,6 +30,7 @@ class Model:
         shaping: the configuration that shapes the stored table.
         full_refresh: ``--full-refresh``, or the model's own setting.
         partial: ``--empty`` or ``--sample``: the compiled SQL reads less than the sources hold.
+        tracked: the sources that say how their changes are seen.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Model:
     shaping: Mapping[str, Any]
     full_refresh: bool
     partial: bool
+    tracked: Mapping[RelationKey, TrackedSource] = field(default_factory=dict)
 
     @property
     def config_fingerprint(self) -> str:

@@ -17,13 +17,13 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
-from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, columns_moved, compare, narrowed
+from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, compare, narrowed
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
-from dbt.adapters.dynamic.query.sources import ModelQuery, Source, inline, untracked_names
+from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
 from dbt.adapters.dynamic.refresh.consistency import (
     Disagreement,
     disagreements,
@@ -34,6 +34,7 @@ from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never
 from dbt.adapters.dynamic.refresh.invocation import Bases, Invocation, RelationKey
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
+from dbt.adapters.dynamic.refresh.schema_change import refuse_changed_columns
 from dbt.adapters.dynamic.refresh.state import (
     State,
     Store,
@@ -41,6 +42,8 @@ from dbt.adapters.dynamic.refresh.state import (
     check_target,
     rows_differ,
 )
+from dbt.adapters.dynamic.refresh.tracking import ChangeTracking
+from dbt.adapters.dynamic.refresh.versions import Versions
 from dbt.adapters.dynamic.response import RefreshAction
 
 # A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
@@ -165,7 +168,9 @@ class Planner:
         if any(narrowed([*read, own.table_id] if own else read, one) for one in commits.values()):
             self._distrust_statistics()
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
-        changes = self._changes(state, query, commits) if rebuild is None and state else {}
+        changes: Mapping[SourceKey, SourceChange] = {}
+        if rebuild is None and state is not None:
+            changes = self._changes(state, query, commits)
         self.seconds_of_changes = time.perf_counter() - looking
         quiet = rebuild is None and all(change.quiet for change in changes.values())
         columns = () if quiet else self._columns(query)
@@ -176,6 +181,12 @@ class Planner:
             compiled = NotIncremental(Reason.NO_CHANGES, "nothing to compile for")
         else:
             compiled = self._compile(query, functions)
+        moved: Mapping[SourceKey, str] = {}
+        if query is not None and state is not None:
+            versions = Versions(self._rows, self._lakes, model.config, query, state.pins)
+            changes, moved = versions.compare(
+                changes, compiled, lambda old: self._compile(old, functions)
+            )
         facts = Facts(
             config=model.config,
             rebuild=rebuild,
@@ -184,7 +195,7 @@ class Planner:
             unpinned=unpinned,
             compiled=compiled,
             changes=changes,
-            moved_columns=self._moved(changes, compiled, query, functions),
+            moved_columns=moved,
         )
         try:
             decision = decide(facts)
@@ -197,6 +208,10 @@ class Planner:
             ) from None
         if quiet and decision.action is not RefreshAction.NO_DATA:
             columns = self._columns(query)
+        asked = model.partial or model.full_refresh
+        if state and state.initialized and self._as_built and columns and not asked:
+            rule = model.config.on_schema_change
+            refuse_changed_columns(model.name, rule, state.columns, columns)
         return Plan(
             snapshot=snapshot,
             state=state,
@@ -291,6 +306,7 @@ class Planner:
             model.config.consistency is Consistency.LATEST,
             model.key,
             model.name,
+            {} if model.partial else model.tracked,
         )
         database, schema = self._rows("SELECT current_database(), current_schema()")[0]
         try:
@@ -428,63 +444,17 @@ class Planner:
         self, state: State, query: ModelQuery | None, commits: Mapping[str, list[Commit]]
     ) -> dict[SourceKey, SourceChange]:
         pinned = {pin.key: pin for pin in state.pins}
+        tracked = self.model.tracked
         return {
             key: compare(
                 commits[key[0]],
                 pinned[key],
                 source.table,
                 source.snapshot,
+                feed=key not in tracked or tracked[key].tracking is not ChangeTracking.DIFF,
             )
             for key, source in (query.sources if query else {}).items()
         }
-
-    def _moved(
-        self,
-        changes: Mapping[SourceKey, SourceChange],
-        compiled: Compiled | NotIncremental,
-        query: ModelQuery | None,
-        functions: Functions,
-    ) -> dict[SourceKey, str]:
-        """What happened to the columns that the query read of altered sources, or reads now.
-
-        Both count: of a dropped column the query over the new version knows nothing.
-        """
-        altered = {key: change for key, change in changes.items() if change.altered}
-        before: Compiled | NotIncremental | None = None
-        if altered and query is not None and isinstance(compiled, Compiled):
-            before = self._compile_over_old_versions(query, altered, functions)
-        moved: dict[SourceKey, str] = {}
-        for key, change in altered.items():
-            if isinstance(compiled, Compiled) and isinstance(before, Compiled):
-                referenced = compiled.columns.get(key, frozenset())
-                referenced |= before.columns.get(key, frozenset())
-            else:  # which columns the query reads is not known: any of them may be
-                both = [
-                    *change.table.columns,
-                    *self._lakes[key[0]].columns(change.table.table_id, change.old),
-                ]
-                referenced = frozenset(fold(column.name) for column in both)
-            what = columns_moved(self._lakes[key[0]], change, referenced)
-            if what:
-                moved[key] = what
-        return moved
-
-    def _compile_over_old_versions(
-        self,
-        query: ModelQuery,
-        altered: Mapping[SourceKey, SourceChange],
-        functions: Functions,
-    ) -> Compiled | NotIncremental:
-        sources = dict(query.sources)
-        for key, change in altered.items():
-            table = self._lakes[key[0]].table(key[1], key[2], change.old)
-            if table is None:
-                return NotIncremental(Reason.SOURCE_SCHEMA_CHANGED, "it had another name")
-            sources[key] = Source(sources[key].database, table, change.old)
-        try:
-            return self._compile(query.over(sources), functions)
-        except DbtRuntimeError as error:  # it reads a column that was added since
-            return NotIncremental(Reason.SOURCE_SCHEMA_CHANGED, str(error.msg))
 
     def _text(self, query: ModelQuery | None) -> str:
         """The query to evaluate: at its pins where it can be pinned."""

@@ -10,7 +10,10 @@ from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
 from dbt.adapters.dynamic.query.tree import TableReference
+from dbt.adapters.dynamic.refresh.copies import copy_name
 from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
+from dbt.adapters.dynamic.refresh.state import SCHEMA
+from dbt.adapters.dynamic.refresh.tracking import ChangeTracking, TrackedSource
 
 
 class LakeResolver:
@@ -24,6 +27,7 @@ class LakeResolver:
         latest: read every relation as it is now.
         target: the dynamic table itself, which its query may not read.
         model: the model's name, for messages.
+        tracked: the sources that say how their changes are seen.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class LakeResolver:
         latest: bool,
         target: RelationKey,
         model: str,
+        tracked: Mapping[RelationKey, TrackedSource] | None = None,
     ) -> None:
         self._lakes = lakes
         self._invocation = invocation
@@ -43,6 +48,7 @@ class LakeResolver:
         self._latest = latest
         self._target = target
         self._model = model
+        self._tracked = tracked or {}
         # Within one transaction neither moves.
         self._known: dict[RelationKey, Source | SourceView | None] = {}
         self._current: dict[str, int] = {}
@@ -64,7 +70,9 @@ class LakeResolver:
                 catalog, schema_name = schema_name, "main"
         lake = self._lakes.get(fold(catalog or database))
         if lake is None:
-            return Foreign(reference.name)
+            return self._copy(catalog or database, schema_name or schema, name) or Foreign(
+                reference.name
+            )
         key = (fold(lake.database), fold(schema_name or schema), fold(name))
         if key == self._target:
             raise DynamicTableError(
@@ -72,6 +80,9 @@ class LakeResolver:
                 "to its query, so the query cannot depend on the table's own rows; read the "
                 "sources instead."
             )
+        tracked = self._tracked.get(key)
+        if tracked is not None and tracked.tracking is ChangeTracking.NONE:
+            return Foreign(f"{reference.name} (change_tracking: none)")
         if key not in self._known:
             self._known[key] = self._look_up(lake, key)
         found = self._known[key]
@@ -84,6 +95,16 @@ class LakeResolver:
                 "correct its name in the model or the source's YAML."
             )
         return Foreign(reference.name)
+
+    def _copy(self, database: str, schema: str, name: str) -> Source | None:
+        """The kept copy of a table outside of the lakes, if it has one."""
+        key = fold(database), fold(schema), fold(name)
+        tracked = self._tracked.get(key)
+        if tracked is None or tracked.tracking is ChangeTracking.NONE:
+            return None
+        lake = self._lakes[self._target[0]]
+        found = self._look_up(lake, (self._target[0], SCHEMA, copy_name(key)))
+        return found if isinstance(found, Source) else None
 
     def _look_up(self, lake: LakeCatalog, key: RelationKey) -> Source | SourceView | None:
         for snapshot in self._snapshots(lake, key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,11 +67,15 @@ class Verifier:
     Args:
         session: the connection that holds the transaction.
         catalog: the lake.
+        lakes: all attached lakes by folded name.
     """
 
-    def __init__(self, session: Session, catalog: LakeCatalog) -> None:
+    def __init__(
+        self, session: Session, catalog: LakeCatalog, lakes: Mapping[str, LakeCatalog]
+    ) -> None:
         self._rows = session.rows
         self._catalog = catalog
+        self._lakes = lakes
         self._engine = Engine(session.rows, session.aside)
         self._distrust_statistics = session.distrust_statistics
 
@@ -111,7 +116,7 @@ class Verifier:
         elif not state.comparable:
             one.detail = "its query gives another answer each time it runs"
         else:
-            lost = [pin.source for pin in state.pins if not self._readable(pin, snapshot)]
+            lost = [pin.source for pin in state.pins if not self._readable(pin)]
             if lost:
                 one.detail = (
                     f"the pinned snapshot of {', '.join(lost)} has expired, or its files were "
@@ -120,10 +125,14 @@ class Verifier:
             else:
                 self._compare(one, key, state)
 
-    def _readable(self, pin: Pin, snapshot: int) -> bool:
-        if fold(pin.database) != fold(self._catalog.database):
+    def _readable(self, pin: Pin) -> bool:
+        lake = self._lakes.get(fold(pin.database))
+        if lake is None:
             return False
-        commits = self._catalog.commits(pin.snapshot - 1, snapshot)
+        table = lake.table(pin.schema, pin.name, pin.snapshot)
+        if table is None or table.uuid != pin.uuid:  # the lake was made anew
+            return False
+        commits = lake.commits(pin.snapshot - 1, lake.current_snapshot())
         expired = not commits or commits[0].snapshot_id != pin.snapshot
         if narrowed([pin.table_id], commits):
             self._distrust_statistics()

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from dbt.adapters.dynamic.incremental.nodes import (
+    Block,
     Keyed,
     Node,
     Scan,
     SourceKey,
+    children,
     marker,
     open_columns,
     rows_open,
@@ -281,18 +283,25 @@ class Builder:
             self.text(exp.paren(tree) if isinstance(tree, exp.Or) else tree, pending, ctes)
             for tree in pending.where
         )
-        texts = {name: self.text(tree, pending, ctes) for name, tree in outputs.items()}
+        texts = {
+            name: self.text(tree, pending, ctes, note=False) for name, tree in outputs.items()
+        }
         expands = any(
             call_name(node) in _EXPANDING or isinstance(node, exp.Unnest | exp.Explode)
             for tree in outputs.values()
             for node in tree.walk()
         )
-        return pending.finish(self.name(), where, texts, outputs, expands)
+        node = pending.finish(self.name(), where, texts, outputs, expands)
+        if not isinstance(node, Scan):  # else it reads what is read of it
+            for tree in outputs.values():
+                self.note_columns(tree, pending)
+        return node
 
-    def text(self, tree: exp.Expr, pending: Pending, ctes: Ctes) -> str:
-        """An expression of a block as text; what it reads is noted."""
+    def text(self, tree: exp.Expr, pending: Pending, ctes: Ctes, note: bool = True) -> str:
+        """An expression of a block as text; what it reads is noted if `note`."""
         self.check(tree, pending.aliases)
-        self.note_columns(tree, pending)
+        if note:
+            self.note_columns(tree, pending)
         within = outermost(tree, (exp.Query,))
         if not within:
             return render(tree)
@@ -306,6 +315,27 @@ class Builder:
         nodes = {item.alias: item.node for item in pending.items}
         for column in free_columns(tree):
             self.note_column(nodes.get(column.table), column.name)
+
+    def note_tables(self, top: Node) -> None:
+        """Note the columns of tables that a node below `top` reads as a whole.
+
+        Of the items and the queries of a block is noted what it reads of them.
+        """
+        whole, seen = [top], set()
+        todo = [top]
+        while todo:
+            node = todo.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            if isinstance(node, Block):
+                whole += [query.rows for query in node.subqueries if query.rows is not None]
+            else:
+                whole += children(node)
+            todo += children(node)
+        for node in whole:
+            for name in node.columns:
+                self.note_column(node, name)
 
     def note_column(self, node: Node | None, name: str) -> None:
         """Note that a column is read, if the node is a table."""

@@ -25,7 +25,8 @@
   {%- set attempt = namespace(refresh=none) -%}
   {%- set partial = true if flags.EMPTY or flags.SAMPLE else false -%}
   {% call(refresh) adapter.refresh_dynamic_table(
-    model, target_relation, compiled_code, dynamic_config, should_full_refresh(), partial
+    model, target_relation, compiled_code, dynamic_config, should_full_refresh(), partial,
+    graph
   ) %}
     {% set attempt.refresh = refresh %}
     {% for stage in refresh.stages() %}
