@@ -399,7 +399,8 @@ class Maintainer:
 
     def _delete_files(self, name: str) -> None:
         upkeep = self._upkeep(name)
-        before = self._started_at - self._retention.files
+        # By now, not by the start: without a grace period also what was expired just now goes.
+        before = datetime.now(timezone.utc) - self._retention.files
         paths = upkeep.clean_up(before, self._dry_run)
         if paths:
             self._note(name, "clean up", f"{len(paths):,} files", "of expired or merged data")
