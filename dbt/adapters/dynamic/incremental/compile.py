@@ -40,6 +40,9 @@ from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery
 
 Changed = Callable[[Node], bool]
+# DuckDB binds each CTE inside of the one before it, and allows 1,000 levels with what the
+# expressions take (max_expression_depth). Long before that a whole build is the faster way.
+_MOST_CTES = 500
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,16 @@ class Compiled:
             NotIncremental: this change has no rule, though another may have one.
         """
         statement = Statement(self.columns, changes)
+        merge = self._merge(statement, changes)
+        if statement.ctes > _MOST_CTES:
+            raise NotIncremental(
+                Reason.UNSUPPORTED_QUERY,
+                f"the statement for this change would consist of {statement.ctes:,} queries,"
+                f" more than {_MOST_CTES}",
+            )
+        return merge
+
+    def _merge(self, statement: Statement, changes: Mapping[SourceKey, SourceChange]) -> Merge:
         names = listed(self.top.columns)
         if not self.unique_key and _only_adds(self.top, statement):
             return Append(statement.write(f"SELECT {names}\nFROM {statement.delta(self.top)}"))

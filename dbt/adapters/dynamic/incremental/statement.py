@@ -46,6 +46,11 @@ class Statement:
         self._known: dict[object, str] = {}
         self._changed: dict[int, bool] = {}
 
+    @property
+    def ctes(self) -> int:
+        """How many CTEs the statement has so far."""
+        return len(self._ctes)
+
     def changed(self, node: Node) -> bool:
         """Whether metadata allows that the node's rows differ between the versions."""
         found = self._changed.get(id(node))
