@@ -135,7 +135,7 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
         "--target-path": folder,
         "--log-path": folder,
     }
-    options = [str(word) for pair in places.items() for word in pair]
+    options = ["--write-json", *(str(word) for pair in places.items() for word in pair)]
     manifest = None
     with contextlib.suppress(EOFError):
         while True:

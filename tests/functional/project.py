@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
-import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,11 @@ class LakeProject:
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements on the lake as somebody else would; returns the last one's rows."""
         self.close()
-        connection = self.connect()
-        try:
-            rows: list[tuple[Any, ...]] = []
+        rows: list[tuple[Any, ...]] = []
+        with self.connect() as connection:
             for statement in statements:
                 rows = connection.execute(statement).fetchall()
-            return rows
-        finally:
-            connection.close()
+        return rows
 
     def source(self, name: str, select: str) -> None:
         """Create ``raw.<name>`` from a SELECT and declare it as a source."""
@@ -116,14 +114,12 @@ class LakeProject:
             self.parsed.append(parsed.read_bytes())
         self.check()
         assert result.success is ok, self.output
-        results = self.folder / "target" / "run_results.json"
-        if not results.exists():
-            return {}
         return {
-            one["unique_id"].split(".")[2]: one["adapter_response"]
-            if one["status"] in ("success", "pass")
-            else one["message"]
-            for one in json.loads(results.read_text())["results"]
+            # Of an operation there is only the result as it would be written.
+            (one.node if hasattr(one, "node") else one).unique_id.split(".")[2]: (
+                one.adapter_response if one.status in ("success", "pass") else one.message
+            )
+            for one in getattr(result.result, "results", [])
         }
 
     def run(self, *arguments: str, ok: bool = True) -> dict[str, Any]:
@@ -138,11 +134,8 @@ class LakeProject:
         """Every dynamic table equals its query at its pins, both ways."""
         if not self.is_lake:
             return
-        connection = self.connect()
-        try:
+        with self.connect() as connection:
             different = {name: text for name, text in differences(connection).items() if text}
-        finally:
-            connection.close()
         assert not different, different
 
     def close(self) -> None:
@@ -152,24 +145,44 @@ class LakeProject:
             environment.close()
         DuckDBConnectionManager._ENV = None
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection to the lake; it must be closed before dbt runs again."""
-        connection = duckdb.connect()
-        for kind in ("sqlite", "postgres"):
-            if self.path.startswith(f"ducklake:{kind}:"):
-                load_extension(connection, f"{kind}_scanner")
-        load_extension(connection, "ducklake")
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the lake; dbt can run again when it is closed."""
+        scheme = self.path.removeprefix("ducklake:").split(":")[0]
+        connection = _instance(scheme if scheme in ("sqlite", "postgres") else "").cursor()
         options = f"(DATA_PATH '{self.data_path}')" if self.data_path else ""
-        connection.execute(f"ATTACH '{self.path}' AS lake {options}")
-        for alias, path in self.attachments.items():
-            connection.execute(f"ATTACH '{path}' AS {alias}")
-        connection.execute("USE lake")
-        return connection
+        try:
+            connection.execute(f"ATTACH '{self.path}' AS lake {options}")
+            for alias, path in self.attachments.items():
+                connection.execute(f"ATTACH '{path}' AS {alias}")
+            connection.execute("USE lake")
+            yield connection
+        finally:
+            with contextlib.suppress(duckdb.Error):  # where no transaction is open
+                connection.execute("ROLLBACK")
+            connection.execute("USE memory")
+            for (name,) in connection.execute(
+                "SELECT database_name FROM duckdb_databases() "
+                "WHERE NOT internal AND database_name <> 'memory' "
+                "AND NOT starts_with(database_name, '__ducklake_metadata_')"
+            ).fetchall():
+                connection.execute(f'DETACH "{name}"')
+            connection.close()
 
     def _yaml(self, path: str, content: dict[str, Any]) -> None:
         self.file(path, yaml.safe_dump(content, sort_keys=False))
 
 
+@functools.cache
+def _instance(catalog: str) -> duckdb.DuckDBPyConnection:
+    """A DuckDB instance for what is done beside dbt: loading extensions takes most of the time."""
+    connection = duckdb.connect()
+    if catalog:
+        load_extension(connection, f"{catalog}_scanner")
+    load_extension(connection, "ducklake")
+    return connection
+
+
 # dbt's parsed project by profile; see LakeProject.
 _PARSED: dict[str, list[bytes]] = {}
-_FLAGS = {"send_anonymous_usage_stats": False, "use_colors": False}
+_FLAGS = {"send_anonymous_usage_stats": False, "use_colors": False, "write_json": False}

@@ -234,13 +234,11 @@ def test_pins_of_tables_in_another_lake(make_project: Callable[..., LakeProject]
         attach=[{"path": "ducklake:other.ducklake", "alias": "other", "is_ducklake": True}]
     )
     project.check = lambda: None  # type: ignore[method-assign]
-    with contextlib.closing(project.connect()) as connection:
-        connection.execute("ATTACH 'ducklake:other.ducklake' AS other")
+    with project.connect() as connection:
         connection.execute(f"CREATE TABLE other.main.events AS {EVENTS}")
     project.model("by_key", "SELECT k, count(*) AS n FROM other.main.events GROUP BY k")
     project.run()
-    with contextlib.closing(project.connect()) as connection:
-        connection.execute("ATTACH 'ducklake:other.ducklake' AS other")
+    with project.connect() as connection:
         connection.execute("DELETE FROM other.main.events WHERE id = 3")
     code = command(project, "maintain", "--lake", "OTHER", *NOW)
     assert code == 0, project.output

@@ -94,12 +94,9 @@ def _run(project: _Generated, family: list[Case], plain: Plain) -> list[str]:
 def _compare(
     project: _Generated, queries: dict[str, str], expected: dict[str, list[Answer]], step: int
 ) -> None:
-    connection = project.connect()
-    try:
+    with project.connect() as connection:
         for name, query in queries.items():
             found, wanted = answer(connection, f"FROM main_built.{name}"), expected[name][step]
             missing, extra = wanted.rows - found.rows, found.rows - wanted.rows
             assert not missing, f"run {step} of {query}: missing {missing}\n{project.output}"
             assert not extra, f"run {step} of {query}: too many {extra}\n{project.output}"
-    finally:
-        connection.close()
