@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -83,13 +85,30 @@ def write(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
 
 
 def maintain(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
-    """Maintain the lake, a step at a time."""
+    """Maintain the lake: by our own command, and a step at a time by DuckLake's functions."""
     rng, report = random.Random(seed), Report("maintenance")
     with place.connection() as connection:
         while not stop.wait(rng.uniform(1, 5)):
+            if rng.random() < 0.25:
+                report.counts[f"dbt-dynamic maintain {_by_command(place)}"] += 1
+                continue
             step = rng.choice(list(MAINTENANCE))
             report.counts[f"{step} {attempt(connection, MAINTENANCE[step](connection))}"] += 1
     reports.put(report)
+
+
+def _by_command(place: Place) -> str:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "dbt.adapters.dynamic", "maintain"),
+            *("--project-dir", str(place.folder), "--profiles-dir", str(place.folder)),
+            *("--snapshot-retention", "0 seconds", "--file-retention", "1 minute"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "ok" if done.returncode == 0 else f"errors: {done.stderr[-300:]}"
 
 
 def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
