@@ -18,6 +18,7 @@ from tests.oracle.plain import Invalid
 from tests.oracle.runs import Statistics, run_chunk
 
 _CHUNK = 100
+_PATIENCE = 30.0
 
 
 def main() -> int:
@@ -49,6 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
             min(size, arguments.cases - done),
             arguments.seed + done // size,
             not arguments.as_found,
+            _PATIENCE,
         )
         for done in range(0, arguments.cases, size)
     ]
@@ -59,6 +61,8 @@ def _run(arguments: argparse.Namespace) -> int:
             total.update(statistics)
             for difference in statistics.differences:
                 print(f"{'=' * 30} DIFFERENCE {'=' * 30}\n{difference}\n{'=' * 72}", flush=True)
+            for slow in statistics.slow:
+                print(f"{'=' * 30} TOO SLOW {'=' * 30}\n{slow}\n{'=' * 72}", flush=True)
             if not arguments.quiet:
                 seconds = time.monotonic() - started
                 print(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,10 @@ class Difference(AssertionError):
     """The table is not equal to its query, or a refresh failed; the message shows the case."""
 
 
+class TooSlow(Exception):
+    """A case took longer than one is willing to wait for it; the message shows the case."""
+
+
 @dataclass
 class Refresh:
     """What one refresh did.
@@ -85,9 +90,14 @@ class _State:
 
 
 class Driver:
-    """Runs cases, one after the other, on lakes of one DuckDB instance."""
+    """Runs cases, one after the other, on lakes of one DuckDB instance.
 
-    def __init__(self) -> None:
+    Args:
+        patience: how long to wait for what a case does on the lake, in seconds; for ever if None.
+    """
+
+    def __init__(self, patience: float | None = None) -> None:
+        self._patience = patience
         self._plain = Plain()
         self._folder = tempfile.TemporaryDirectory()
         self._instance = instance()
@@ -110,11 +120,17 @@ class Driver:
         Raises:
             Invalid: plain DuckDB cannot run the case.
             Difference: the table differs from the query, or something failed.
+            TooSlow: it was interrupted.
         """
-        expected = self._plain.play(case)
+        with self._impatient(self._plain.interrupt):
+            expected = self._plain.play(case)
         state = _State(case)
         try:
-            refreshes = self._run(state, expected)
+            with self._impatient(self.lake.connection.interrupt):
+                refreshes = self._run(state, expected)
+        except duckdb.InterruptException as error:
+            self._discard()
+            raise TooSlow(_message(state, error)) from error
         except Exception as error:
             refused = self._refuses(state)
             self._discard()
@@ -123,6 +139,18 @@ class Driver:
             raise Difference(_message(state, error)) from error
         self._tidy(case)
         return refreshes
+
+    @contextlib.contextmanager
+    def _impatient(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        if self._patience is None:
+            yield
+            return
+        timer = threading.Timer(self._patience, interrupt)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     # The lake -----------------------------------------------------------------------------------
 

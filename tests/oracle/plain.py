@@ -45,6 +45,10 @@ class Plain:
         connection.execute("USE lake")
         return connection
 
+    def interrupt(self) -> None:
+        """End the statement that runs, from another thread."""
+        self._connection.interrupt()
+
     def reset(self) -> None:
         """Begin again with an empty database."""
         try:

@@ -12,7 +12,7 @@ from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
 
 from tests.oracle import constructs
 from tests.oracle.cases import Case
-from tests.oracle.driver import Difference, Driver, Refresh
+from tests.oracle.driver import Difference, Driver, Refresh, TooSlow
 from tests.oracle.plain import Invalid, Plain
 from tests.oracle.strategies import cases
 
@@ -27,8 +27,9 @@ class Statistics:
     """What many cases did.
 
     Attributes:
-        cases: how many ran.
+        cases: how many ran to their end, or to a difference.
         invalid: how many DuckDB itself could not run; they are not among `cases`.
+        slow: the cases that were given up, each with its reproduction; not among `cases` either.
         strategies: the refreshes by what they did.
         reasons: the whole refreshes by the reason in words, without places and names.
         merged: how many incremental refreshes changed the table, by construct.
@@ -41,6 +42,7 @@ class Statistics:
     reasons: Counter[str] = field(default_factory=Counter)
     merged: Counter[str] = field(default_factory=Counter)
     differences: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
 
     @property
     def refreshes(self) -> int:
@@ -79,12 +81,14 @@ class Statistics:
         self.reasons.update(other.reasons)
         self.merged.update(other.merged)
         self.differences += other.differences
+        self.slow += other.slow
 
     def summary(self, reasons: int = 20) -> str:
         """The counts as text, with the most frequent reasons."""
         lines = [
             f"{self.cases} cases ({self.invalid} more that DuckDB itself could not run), "
-            f"{self.refreshes} refreshes, {len(self.differences)} differences",
+            f"{self.refreshes} refreshes, {len(self.differences)} differences; "
+            f"{len(self.slow)} more were given up as too slow",
             f"{self.share:.0%} of the refreshes of changed sources were incremental",
         ]
         lines += [f"{count:8}  {name}" for name, count in self.strategies.most_common()]
@@ -97,7 +101,13 @@ class Statistics:
         return "\n".join(lines)
 
 
-def run(count: int, start: int, shrink: bool, driver: Driver | None = None) -> Statistics:
+def run(
+    count: int,
+    start: int,
+    shrink: bool,
+    driver: Driver | None = None,
+    patience: float | None = None,
+) -> Statistics:
     """Run random cases, up to the first difference.
 
     Args:
@@ -105,10 +115,11 @@ def run(count: int, start: int, shrink: bool, driver: Driver | None = None) -> S
         start: the seed; the same seed gives the same cases.
         shrink: make a failing case small.
         driver: runs the cases; one of its own if None.
+        patience: of its own driver: how long to wait for a case.
     """
     statistics = Statistics()
     failures: list[Difference] = []
-    own = driver or Driver()
+    own = driver or Driver(patience)
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
 
     def check(case: Case) -> None:
@@ -116,6 +127,10 @@ def run(count: int, start: int, shrink: bool, driver: Driver | None = None) -> S
             refreshes = own.run(case)
         except Invalid:
             statistics.invalid += not failures
+            assume(False)
+        except TooSlow as slow:
+            if not failures:
+                statistics.slow.append(str(slow))
             assume(False)
         except Difference as difference:
             statistics.cases += not failures
@@ -134,9 +149,10 @@ def run(count: int, start: int, shrink: bool, driver: Driver | None = None) -> S
     return statistics
 
 
-def run_chunk(arguments: tuple[int, int, bool]) -> Statistics:
-    """`run` for a pool of processes."""
-    return run(*arguments)
+def run_chunk(arguments: tuple[int, int, bool, float]) -> Statistics:
+    """`run` for a pool of processes: how many, the seed, whether to shrink, and the patience."""
+    count, start, shrink, patience = arguments
+    return run(count, start, shrink, patience=patience)
 
 
 def _property(

@@ -219,11 +219,22 @@ def _grouping_sets(
         return keys.index(key)
 
     if group.args.get("all") is not None:
+        aggregates = bool(query.args.get("having"))
         for projection in parts.outputs.values():
-            # A constant is no key: alone, it makes GROUP BY ALL a global aggregate.
-            if not _aggregates(builder, projection) and projection.find(exp.Column):
+            if _aggregates(builder, projection):
+                aggregates = True
+                continue
+            subqueries = outermost(projection, (exp.Query,))
+            # A constant is no key.
+            if replace(projection.copy(), [(one, exp.Null()) for one in subqueries]).find(
+                exp.Column
+            ):
                 number(projection)
+            elif subqueries:  # a key if it is correlated
+                raise unsupported("GROUP BY ALL with a subquery alone in a column", group)
         _refuse_hidden_keys(builder, query, group, keys)
+        if not keys and not aggregates:  # then DuckDB groups nothing: one row for each
+            raise unsupported("GROUP BY ALL with nothing to group by", group)
         return keys, [frozenset(range(len(keys)))]
 
     def unit(element: exp.Expr) -> frozenset[int]:
