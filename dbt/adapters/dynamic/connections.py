@@ -54,9 +54,6 @@ class _Turn:
                 self._free.notify_all()
 
 
-_STATISTICS = "statistics_propagation"
-
-
 class DynamicConnectionManager(DuckDBConnectionManager):
     """The connection manager of the adapter ``dynamic``.
 
@@ -103,17 +100,22 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         finally:
             handle.close()
 
-    def distrust_statistics(self) -> None:
-        """Until its turn ends, let DuckDB believe nothing about the values of a lake's columns.
+    def disable(self, optimizers: frozenset[str]) -> None:
+        """Let optimizers of DuckDB rest until the turn ends.
 
         It costs speed, and it is DuckDB's setting for all connections. For what it is needed
-        says :func:`~dbt.adapters.dynamic.lake.changes.narrowed`.
+        says :func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`.
+
+        Args:
+            optimizers: as DuckDB names them.
         """
         _, cursor = self.add_select_query("SELECT current_setting('disabled_optimizers')")
-        before = str(cursor.fetchall()[0][0])
-        if _STATISTICS not in before.split(","):
-            DynamicConnectionManager._DISABLED_BEFORE = before
-            self._disable(before, _STATISTICS)
+        now = str(cursor.fetchall()[0][0])
+        more = sorted(optimizers - set(now.split(",")))
+        if more:
+            if DynamicConnectionManager._DISABLED_BEFORE is None:
+                DynamicConnectionManager._DISABLED_BEFORE = now
+            self._disable(now, *more)
 
     @classmethod
     def _disable(cls, *optimizers: str) -> None:

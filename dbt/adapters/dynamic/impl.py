@@ -54,9 +54,7 @@ class DynamicAdapter(DuckDBAdapter):
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
         self._invocation = Invocation()
-        self._session = Session(
-            self._rows, self.connections.aside, self.connections.distrust_statistics
-        )
+        self._session = Session(self._rows, self.connections.aside, self.connections.disable)
 
     # dbt-duckdb's own ---------------------------------------------------------------------------
 

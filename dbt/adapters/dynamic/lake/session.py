@@ -16,10 +16,10 @@ class Session:
         rows: runs a statement on the connection that holds the transaction.
         aside: runs a statement on a connection of its own, of which an error leaves the
             transaction as it is; temporary objects do not exist there.
-        distrust_statistics: until the transaction ends, lets DuckDB believe nothing about the
-            values of a lake's columns; see :func:`~dbt.adapters.dynamic.lake.changes.narrowed`.
+        disable: lets optimizers of DuckDB rest until the transaction ends; see
+            :func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`.
     """
 
     rows: Rows
     aside: Rows
-    distrust_statistics: Callable[[], None]
+    disable: Callable[[frozenset[str]], None]
