@@ -295,6 +295,24 @@ def test_a_rewrite_behind_the_base_snapshot(project: LakeProject) -> None:
     assert project.sql("SELECT count(*) FROM main.late") == [(100,)]
 
 
+def test_a_source_that_is_replaced_behind_the_base_snapshot(project: LakeProject) -> None:
+    """DuckDB copies the plan of the CTE, and a copy looks the table up as it is now."""
+    project.source("events", EVENTS)
+    project.model(
+        "first",
+        "SELECT 1 AS one",
+        post_hook="CREATE OR REPLACE TABLE raw.events AS SELECT 1 AS id, 3 AS k, 5 AS v",
+    )
+    project.model(
+        "second",
+        "-- depends_on: {{ ref('first') }}\n"
+        "WITH z AS NOT MATERIALIZED (SELECT id FROM {{ source('raw', 'events') }}) "
+        "SELECT 'a' AS side, id FROM z UNION ALL SELECT 'b', id FROM z",
+    )
+    assert project.run()["second"]["rows_inserted"] == 1000
+    assert outcome(project, model="second") == ("REINITIALIZE", "SOURCE_REPLACED")
+
+
 def test_a_base_snapshot_that_ducklake_reads_twice_is_not_read(project: LakeProject) -> None:
     project.source("events", EVENTS)
     project.sql(

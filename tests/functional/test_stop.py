@@ -33,6 +33,8 @@ def test_stop(project: LakeProject, stop: signal.Signals, code: int) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Where the tests run in the background, a shell has set it to be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert dbt.stdout is not None
     shown = []

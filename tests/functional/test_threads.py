@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -172,14 +173,19 @@ def test_interrupted_run_ends_and_leaves_nothing_behind(
     for number in range(8):
         project.model(f"dynamic_{number}", BY_KEY)
     commit = DynamicConnectionManager.commit
+    # Where the tests run in the background, a shell has set it to be ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupted(self: DynamicConnectionManager) -> Any:
         if self.get_thread_connection().name == "model.test.dynamic_2":
-            _thread.interrupt_main()
+            os.kill(os.getpid(), signal.SIGINT)
         return commit(self)
 
     monkeypatch.setattr(DynamicConnectionManager, "commit", interrupted)
-    project.run(ok=False)
+    try:
+        project.run(ok=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
     monkeypatch.undo()
     responses = project.run()
     assert len(responses) == 8

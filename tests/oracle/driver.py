@@ -24,7 +24,7 @@ from dbt.adapters.dynamic.lake.changes import (
     Pin,
     SourceChange,
     compare,
-    narrowed,
+    misled_optimizers,
 )
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.lowering import lower
@@ -326,9 +326,11 @@ class Driver:
             for key, source in query.sources.items()
         }
         state.note("changes", "\n".join(map(_shown, changes.values())))
-        ids = [change.table.table_id for change in changes.values()]
-        distrusted = narrowed([*ids, *(pin.table_id for pin in state.pins.values())], commits)
-        optimizers = "statistics_propagation" if distrusted else ""
+        ids = [
+            *(change.table.table_id for change in changes.values()),
+            *(pin.table_id for pin in state.pins.values()),
+        ]
+        optimizers = ",".join(sorted(misled_optimizers(ids, commits)))
         self._execute(f"SET GLOBAL disabled_optimizers = '{optimizers}'")
         if all(change.quiet for change in changes.values()):
             _compare("the table", self._target(), expected)

@@ -16,7 +16,7 @@ from dbt.adapters.dynamic.lake.changes import (
     changes_rows,
     columns_moved,
     compare,
-    narrowed,
+    misled_optimizers,
     words_for,
 )
 from dbt.adapters.dynamic.query.lowering import lower
@@ -303,18 +303,47 @@ def test_a_rewrite_narrows_the_statistics_of_all_versions(t: Lake) -> None:
     )
     now = t.catalog.current_snapshot()
     assert len(t.rows(old)) == len(t.rows(deleted.format(now))) == 9
-    assert not narrowed([pin.table_id], t.catalog.commits(pin.snapshot, now))
+    assert not misled_optimizers([pin.table_id], t.catalog.commits(pin.snapshot, now))
     now = t.run(REWRITE)
     assert t.rows(old) == t.rows(deleted.format(now)) == [], (
         "DuckLake reads it right now: the guard may go"
     )
     commits = t.catalog.commits(pin.snapshot, now)
-    assert narrowed([pin.table_id], commits)
-    assert not narrowed([pin.table_id + 1], commits)
+    assert misled_optimizers([pin.table_id], commits) == {"statistics_propagation"}
+    assert not misled_optimizers([pin.table_id + 1], commits)
     t.run("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
     try:
         assert len(t.rows(old)) == 9
         assert len(t.rows(deleted.format(now))) >= 9
+    finally:
+        t.run("RESET GLOBAL disabled_optimizers")
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE OR REPLACE TABLE t AS FROM t"],
+        ["ALTER TABLE t RENAME TO other", "CREATE TABLE t AS FROM other"],
+        ["ALTER TABLE t DROP COLUMN b", "ALTER TABLE t ADD COLUMN b INTEGER DEFAULT 500"],
+    ],
+    ids=["replaced", "renamed", "column"],
+)
+def test_a_copied_plan_looks_its_tables_up_as_they_are_now(t: Lake, statements: list[str]) -> None:
+    """A CTE that is inlined twice, over a version before these statements."""
+    pin = t.pin("t")
+    right = t.rows("SELECT sum(b) FROM t") * 2
+    copied = (
+        f"WITH z AS NOT MATERIALIZED (SELECT b FROM t AT (VERSION => {pin.snapshot})) "
+        "SELECT sum(b) FROM z UNION ALL SELECT sum(b) FROM z"
+    )
+    assert t.rows(copied) == right
+    now = t.run(*statements)
+    assert t.rows(copied) != right, "DuckDB reads it right now: the guard may go"
+    misled = misled_optimizers([pin.table_id], t.catalog.commits(pin.snapshot, now))
+    assert misled == {"cte_inlining"}
+    t.run("SET GLOBAL disabled_optimizers = 'cte_inlining'")
+    try:
+        assert t.rows(copied) == right
     finally:
         t.run("RESET GLOBAL disabled_optimizers")
 

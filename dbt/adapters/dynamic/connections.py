@@ -23,8 +23,6 @@ from dbt.adapters.dynamic.refresh.retry import patiently
 from dbt.adapters.dynamic.turn import Turn
 from dbt.adapters.exceptions import FailedToConnectError
 
-_STATISTICS = "statistics_propagation"
-
 
 class DynamicConnectionManager(DuckDBConnectionManager):
     """The connection manager of the adapter ``dynamic``.
@@ -76,23 +74,30 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         finally:
             handle.close()
 
-    def distrust_statistics(self) -> None:
-        """Until its turn ends, let DuckDB believe nothing about the values of a lake's columns.
+    def disable(self, optimizers: frozenset[str]) -> None:
+        """Let optimizers of DuckDB rest until the turn ends.
 
         It costs speed, and it is DuckDB's setting for all connections. For what it is needed
-        says :func:`~dbt.adapters.dynamic.lake.changes.narrowed`.
+        says :func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`.
+
+        Args:
+            optimizers: as DuckDB names them.
 
         Raises:
-            TurnNeeded: others read at the same time, and would be slowed down, or trust again
+            TurnNeeded: others read at the same time, and would be slowed down, or misled again
                 too early.
         """
+        if not optimizers:
+            return
         if self._TURN.reads(self.get_thread_connection()):
             raise TurnNeeded("the optimizer's settings belong to all connections")
         _, cursor = self.add_select_query("SELECT current_setting('disabled_optimizers')")
-        before = str(cursor.fetchall()[0][0])
-        if _STATISTICS not in before.split(","):
-            DynamicConnectionManager._DISABLED_BEFORE = before
-            self._disable(before, _STATISTICS)
+        now = str(cursor.fetchall()[0][0])
+        more = sorted(optimizers - set(now.split(",")))
+        if more:
+            if DynamicConnectionManager._DISABLED_BEFORE is None:
+                DynamicConnectionManager._DISABLED_BEFORE = now
+            self._disable(now, *more)
 
     @classmethod
     def _disable(cls, *optimizers: str) -> None:

@@ -80,7 +80,7 @@ class DynamicAdapter(DuckDBAdapter):
         self._session = Session(
             self._rows,
             self.connections.aside,
-            self.connections.distrust_statistics,
+            self.connections.disable,
             self.connections.reads_only,
             self.connections.begin_to_write,
         )

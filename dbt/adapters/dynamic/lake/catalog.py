@@ -192,13 +192,15 @@ class LakeCatalog:
     def commits(self, after: int, upto: int) -> list[Commit]:
         """The commits of (after, upto] that have not expired, oldest first.
 
-        Two things that DuckLake 1.5.5 does not say are told by the files: a commit that inserts
-        rows and deletes some of them says inserted_into_table only, and yet the insertions feed
-        shows all of them; and where a commit deletes some rows of a file and then the rest, the
-        deletions feed shows the first ones twice.
+        Three things that DuckLake 1.5.5 does not say are told by the rest of its metadata: a
+        commit that inserts rows and deletes some of them says inserted_into_table only, and yet
+        the insertions feed shows all of them; where a commit deletes some rows of a file and then
+        the rest, the deletions feed shows the first ones twice; and one that renames a table says
+        that it created one.
         """
         rows = self._rows(
-            "SELECT s.snapshot_id, c.changes_made, c.commit_extra_info, d.deleted, d.twice "
+            "SELECT s.snapshot_id, c.changes_made, c.commit_extra_info, d.deleted, d.twice, "
+            "t.ended "
             f"FROM {self.metadata('ducklake_snapshot')} s "
             f"LEFT JOIN {self.metadata('ducklake_snapshot_changes')} c USING (snapshot_id) "
             "LEFT JOIN (SELECT d.begin_snapshot AS snapshot_id, list(d.table_id) AS deleted, "
@@ -209,10 +211,14 @@ class LakeCatalog:
             f"AND f.end_snapshot > {after:d} AND f.end_snapshot <= {upto:d} "
             f"WHERE d.begin_snapshot > {after:d} AND d.begin_snapshot <= {upto:d} GROUP BY ALL) d "
             "USING (snapshot_id) "
+            "LEFT JOIN (SELECT end_snapshot AS snapshot_id, list(table_id) AS ended "
+            f"FROM {self.metadata('ducklake_table')} "
+            f"WHERE end_snapshot > {after:d} AND end_snapshot <= {upto:d} GROUP BY ALL) t "
+            "USING (snapshot_id) "
             f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} ORDER BY 1"
         )
         commits = []
-        for snapshot, changes_made, extra_info, deleted, twice in rows:
+        for snapshot, changes_made, extra_info, deleted, twice, ended in rows:
             changes = parse_changes(changes_made or "")
             for table_id in map(int, deleted or ()):
                 words = changes.get(table_id, frozenset())
@@ -220,6 +226,9 @@ class LakeCatalog:
                     changes[table_id] = words | {"deleted_from_table"}
             for table_id in map(int, twice or ()):
                 changes[table_id] = changes.get(table_id, frozenset()) | {DELETED_TWICE}
+            for table_id in map(int, ended or ()):
+                if "dropped_table" not in (words := changes.get(table_id, frozenset())):
+                    changes[table_id] = words | {"altered_table"}
             commits.append(Commit(int(snapshot), changes, extra_info or ""))
         return commits
 

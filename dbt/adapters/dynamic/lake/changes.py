@@ -20,6 +20,17 @@ _REWRITE = frozenset({"rewrite_delete"})
 _ALTERS = frozenset({"altered_table"})
 # The feed cannot be read as it is; the two versions can.
 _MISLEADING = _REWRITE | {DELETED_TWICE}
+# What makes DuckDB 1.5.5 read the versions before it wrongly, by the optimizer that is misled.
+_MISLED = {
+    # DuckLake keeps one range of values a column, and rewrite_data_files computes it anew from the
+    # rows that are left. It is believed of every version and of the change feed, too: filters
+    # then find nothing, with no error.
+    "statistics_propagation": _REWRITE,
+    # A CTE that is inlined more than once is copied, and each copy looks its tables up again by
+    # name, as they are now: no rows of a table that was replaced, the values of another column,
+    # or an internal error, after which DuckDB gives the whole database up.
+    "cte_inlining": _ALTERS | {"dropped_table"},
+}
 _KNOWN = _INSERTS | _DELETES | _COMPACTIONS | _MISLEADING | _ALTERS
 
 
@@ -102,30 +113,28 @@ def words_for(table_id: int, commits: Iterable[Commit]) -> frozenset[str]:
     return frozenset().union(*(commit.changes.get(table_id, frozenset()) for commit in commits))
 
 
-def narrowed(table_ids: Iterable[int], commits: Iterable[Commit]) -> bool:
-    """Whether DuckLake 1.5.5 has narrower statistics of a table than its versions before need.
+def misled_optimizers(table_ids: Iterable[int], commits: Iterable[Commit]) -> frozenset[str]:
+    """The optimizers of DuckDB that read older versions of tables wrongly.
 
-    There is one range of values a column, and rewrite_data_files computes it anew from the rows
-    that are left. DuckDB's optimizer believes it of every version and of the change feed, too:
-    filters then find nothing, with no error. Reading them takes
-    :meth:`~dbt.adapters.dynamic.connections.DynamicConnectionManager.distrust_statistics`.
+    They must not run (:meth:`~dbt.adapters.dynamic.connections.DynamicConnectionManager.disable`)
+    where such a version is read.
 
     Args:
         table_ids: the tables.
         commits: the commits since the oldest version that is read.
     """
-    ids = set(table_ids)
-    return any(
-        words & _REWRITE
-        for commit in commits
-        for table_id, words in commit.changes.items()
-        if table_id in ids
-    )
+    seen = list(commits)
+    words = frozenset[str]().union(*(words_for(table_id, seen) for table_id in table_ids))
+    return frozenset(name for name, signs in _MISLED.items() if words & signs)
 
 
-def maintained(table_id: int, commits: Iterable[Commit]) -> bool:
-    """Whether the files of a table were rewritten, merged or flushed in these commits."""
-    return bool(words_for(table_id, commits) & (_COMPACTIONS | _REWRITE))
+def disturbed(table_id: int, commits: Iterable[Commit]) -> bool:
+    """Whether these commits may let DuckDB read the versions of a table before them wrongly.
+
+    Its files were rewritten, merged or flushed, or it was altered or dropped.
+    """
+    signs = _COMPACTIONS.union(*_MISLED.values())
+    return bool(words_for(table_id, commits) & signs)
 
 
 def doubled(table_id: int, commits: Iterable[Commit]) -> bool:

@@ -16,8 +16,8 @@ class Session:
         rows: runs a statement on the connection that holds the transaction.
         aside: runs a statement on a connection of its own, of which an error leaves the
             transaction as it is; temporary objects do not exist there.
-        distrust_statistics: until the transaction ends, lets DuckDB believe nothing about the
-            values of a lake's columns; see :func:`~dbt.adapters.dynamic.lake.changes.narrowed`.
+        disable: lets optimizers of DuckDB rest until the transaction ends; see
+            :func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`.
         reads_only: whether the open transaction may not write to a lake: others read beside it.
         begin_to_write: ends such a transaction and begins one that writes, in which what others
             committed meanwhile shows; temporary tables stay. Returns False if the open one writes.
@@ -25,6 +25,6 @@ class Session:
 
     rows: Rows
     aside: Rows
-    distrust_statistics: Callable[[], None]
+    disable: Callable[[frozenset[str]], None]
     reads_only: Callable[[], bool]
     begin_to_write: Callable[[], bool]

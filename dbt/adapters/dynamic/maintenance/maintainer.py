@@ -14,7 +14,8 @@ state. A transaction that compacts cannot claim a fence; DuckLake's own conflict
 against a concurrent delete) take its place, and the loser tries again.
 
 Rewriting is special. DuckLake 1.5.5 reads versions before a rewrite with wrong statistics
-(:func:`~dbt.adapters.dynamic.lake.changes.narrowed`), and twice after one more flush or merge
+(:func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`), and twice after one more flush
+or merge
 (:func:`~dbt.adapters.dynamic.lake.changes.doubled`), which costs a table that is pinned there its
 incremental refresh. So a table is only rewritten while every version of it that a dynamic table
 needs is equal to its present one, and step 2 moves these pins behind the rewrite; and it is not
@@ -31,7 +32,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
-from dbt.adapters.dynamic.lake.changes import doubled, narrowed, rewrites
+from dbt.adapters.dynamic.lake.changes import doubled, misled_optimizers, rewrites
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.upkeep import (
     LakeUpkeep,
@@ -306,8 +307,7 @@ class Maintainer:
         commits = [c for c in world.commits(one.key[0], result) if c.snapshot_id > result]
         if doubled(one.table_id, commits):
             return False
-        if narrowed([one.table_id], commits):
-            self._session.distrust_statistics()
+        self._session.disable(misled_optimizers([one.table_id], commits))
         return not rows_differ(self._rows, quoted(*one.key), result)
 
     # 3. State and history ------------------------------------------------------------------------

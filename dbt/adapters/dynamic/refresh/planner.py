@@ -17,7 +17,7 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
-from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, compare, narrowed
+from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, compare, misled_optimizers
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
@@ -120,7 +120,7 @@ class Planner:
         self.model = model
         self.seconds_of_changes = 0.0
         self._rows = session.rows
-        self._distrust_statistics = session.distrust_statistics
+        self._disable = session.disable
         self._lakes = lakes
         self._catalog = lakes[model.key[0]]
         self._engine = Engine(session.rows, session.aside)
@@ -165,8 +165,9 @@ class Planner:
         commits = self._commits(state, pins)
         read = [pin.table_id for pin in (*pins, *(state.pins if state else ()))]
         own = catalog.table(model.key[1], model.key[2], snapshot)
-        if any(narrowed([*read, own.table_id] if own else read, one) for one in commits.values()):
-            self._distrust_statistics()
+        tables = [*read, own.table_id] if own else read
+        for since in commits.values():
+            self._disable(misled_optimizers(tables, since))
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes: Mapping[SourceKey, SourceChange] = {}
         if rebuild is None and state is not None:

@@ -21,7 +21,7 @@ from dbt.adapters.dynamic.errors import SelfCheckFailed, TurnNeeded
 from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
-from dbt.adapters.dynamic.lake.changes import maintained
+from dbt.adapters.dynamic.lake.changes import disturbed
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.query.engine import Engine
@@ -254,7 +254,7 @@ class Refresh:
             lake = self._lakes[pin.key[0]]
             now = lake.current_snapshot()
             commits = lake.commits(pin.snapshot - 1, now)
-            if len(commits) != now - pin.snapshot + 1 or maintained(pin.table_id, commits[1:]):
+            if len(commits) != now - pin.snapshot + 1 or disturbed(pin.table_id, commits[1:]):
                 return False
         return True
 

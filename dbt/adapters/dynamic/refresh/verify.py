@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
-from dbt.adapters.dynamic.lake.changes import Pin, doubled, narrowed
+from dbt.adapters.dynamic.lake.changes import Pin, doubled, misled_optimizers
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
@@ -77,7 +77,7 @@ class Verifier:
         self._catalog = catalog
         self._lakes = lakes
         self._engine = Engine(session.rows, session.aside)
-        self._distrust_statistics = session.distrust_statistics
+        self._disable = session.disable
 
     def verify(self, names: list[str] | None = None) -> list[Verified]:
         """Verify all dynamic tables, or the ones that are called so.
@@ -134,8 +134,7 @@ class Verifier:
             return False
         commits = lake.commits(pin.snapshot - 1, lake.current_snapshot())
         expired = not commits or commits[0].snapshot_id != pin.snapshot
-        if narrowed([pin.table_id], commits):
-            self._distrust_statistics()
+        self._disable(misled_optimizers([pin.table_id], commits))
         return not expired and not doubled(pin.table_id, commits[1:])
 
     def _compare(self, one: Verified, key: RelationKey, state: State) -> None:
