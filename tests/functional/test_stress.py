@@ -29,19 +29,19 @@ def test_reading_in_turns(tmp_path: Path, catalog: dict[str, Any]) -> None:
     path = _lake(tmp_path, catalog)
     connection.execute(f"ATTACH '{path}' AS lake (DATA_PATH '{tmp_path}/data')")
     try:
-        reading = Reading(connection, rounds=15, readers=4, turn=Turn())
+        reading = Reading(connection, rounds=8, readers=4, turn=Turn())
         reading.run()
     finally:
         connection.close()
     assert not reading.wrong
-    assert reading.commits == 15
-    assert reading.reads.total() >= 15 * 4
+    assert reading.commits == 8
+    assert reading.reads.total() >= 8 * 4
 
 
 @any_catalog
 def test_threads(tmp_path: Path, catalog: dict[str, Any]) -> None:
     """Models of every kind, first built and then refreshed, on eight threads."""
-    work = Workload(tmp_path, _lake(tmp_path, catalog), dynamic=6, plain=6)
+    work = Workload(tmp_path, _lake(tmp_path, catalog), dynamic=4, plain=4)
     assert work.build() == ""
     work.change(0)
     assert work.build() == ""
