@@ -43,7 +43,10 @@ def test_stop(project: LakeProject, stop: signal.Signals, code: int) -> None:
         if "START sql dynamic_table model main.third" in line:
             break
     dbt.send_signal(stop)
-    rest, _ = dbt.communicate(timeout=60)
+    try:
+        rest, _ = dbt.communicate(timeout=60)
+    finally:
+        dbt.kill()
     assert dbt.returncode == code, "".join(shown) + rest
     project.check()
     project.model("third", "SELECT count(*) AS n FROM {{ source('raw', 'events') }}")

@@ -27,7 +27,7 @@ from tests.soak.actors import Place, Report, check, compare_all, maintain, write
 from tests.soak.lake import MODELS, lay_out
 
 _WORKERS = 4
-_SECONDS_BETWEEN_KILLS = 4.0
+_SECONDS_BETWEEN_KILLS = 5.0
 _TWICE = (
     "SELECT dynamic_table, source_snapshots, count(*) FROM dbt_dynamic.refresh_history "
     "WHERE refresh_action = 'INCREMENTAL' GROUP BY ALL HAVING count(*) > 1"
@@ -98,7 +98,7 @@ class Soak:
         return worker
 
     def _begin(self, worker: DbtProcess) -> None:
-        chosen = self._rng.sample(list(MODELS), self._rng.randrange(2, 6))
+        chosen = self._rng.sample(list(MODELS), self._rng.randrange(4, len(MODELS) + 1))
         worker.start("run", "--select", *chosen)
 
     def _note(self, result: Result) -> None:

@@ -93,8 +93,8 @@ def maintain(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> No
     """Maintain the lake: by our own command, and a step at a time by DuckLake's functions."""
     rng, report = random.Random(seed), Report("maintenance")
     with place.connection() as connection:
-        while not stop.wait(rng.uniform(1, 5)):
-            if rng.random() < 0.25:
+        while not stop.wait(rng.uniform(2, 6)):
+            if rng.random() < 0.1:
                 report.counts[f"dbt-dynamic maintain {_by_command(place)}"] += 1
                 continue
             step = rng.choice(list(MAINTENANCE))
@@ -120,7 +120,7 @@ def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
     """Compare every dynamic table with its query at its pins, over and over."""
     rng, report = random.Random(seed), Report("checker")
     with place.connection() as connection:
-        while not stop.wait(rng.uniform(0.5, 1.5)):
+        while not stop.wait(rng.uniform(3, 6)):
             try:
                 compare_all(connection, report)
             except duckdb.Error as error:
