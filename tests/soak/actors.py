@@ -92,14 +92,28 @@ def write(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
 def maintain(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
     """Maintain the lake: by our own command, and a step at a time by DuckLake's functions."""
     rng, report = random.Random(seed), Report("maintenance")
-    with place.connection() as connection:
-        while not stop.wait(rng.uniform(2, 6)):
-            if rng.random() < 0.1:
-                report.counts[f"dbt-dynamic maintain {_by_command(place)}"] += 1
-                continue
-            step = rng.choice(list(MAINTENANCE))
-            report.counts[f"{step} {attempt(connection, MAINTENANCE[step](connection))}"] += 1
+    while not stop.is_set():
+        with place.connection() as connection:
+            try:
+                _maintain(place, connection, rng, stop, report)
+            except duckdb.FatalException as error:  # DuckDB gave this instance up
+                report.counts[f"restarts: {str(error).splitlines()[-1][:120]}"] += 1
     reports.put(report)
+
+
+def _maintain(
+    place: Place,
+    connection: duckdb.DuckDBPyConnection,
+    rng: random.Random,
+    stop: Event,
+    report: Report,
+) -> None:
+    while not stop.wait(rng.uniform(2, 6)):
+        if rng.random() < 0.1:
+            report.counts[f"dbt-dynamic maintain {_by_command(place)}"] += 1
+            continue
+        step = rng.choice(list(MAINTENANCE))
+        report.counts[f"{step} {attempt(connection, MAINTENANCE[step](connection))}"] += 1
 
 
 def _by_command(place: Place) -> str:
@@ -154,6 +168,8 @@ def attempt(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> str
     try:
         for statement in statements:
             connection.execute(statement).fetchall()
+    except duckdb.FatalException:
+        raise
     except duckdb.Error as error:
         if statements[0] == "BEGIN":
             with contextlib.suppress(duckdb.Error):  # the failure has ended it already
