@@ -109,6 +109,8 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         Args:
             optimizers: as DuckDB names them.
         """
+        if not optimizers:
+            return
         _, cursor = self.add_select_query("SELECT current_setting('disabled_optimizers')")
         now = str(cursor.fetchall()[0][0])
         more = sorted(optimizers - set(now.split(",")))
