@@ -152,8 +152,16 @@ class LakeProject:
         finally:
             with contextlib.suppress(duckdb.Error):  # where no transaction is open
                 connection.execute("ROLLBACK")
-            connection.execute("USE memory")
-            connection.execute("DETACH lake")
+            try:
+                connection.execute("USE memory")
+                for (name,) in connection.execute(
+                    "SELECT database_name FROM duckdb_databases() "
+                    "WHERE NOT internal AND database_name <> 'memory' "
+                    "AND NOT starts_with(database_name, '__ducklake_metadata_')"
+                ).fetchall():
+                    connection.execute(f'DETACH "{name}"')
+            except duckdb.Error:  # DuckDB gave the instance up
+                _instance.cache_clear()
             connection.close()
 
     def _yaml(self, path: str, content: dict[str, Any]) -> None:
