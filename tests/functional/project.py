@@ -145,9 +145,9 @@ class LakeProject:
         """A connection to the lake; dbt can run again when it is closed."""
         connection = _instance().cursor()
         options = f"(DATA_PATH '{self.data_path}')" if self.data_path else ""
-        connection.execute(f"ATTACH '{self.path}' AS lake {options}")
-        connection.execute("USE lake")
         try:
+            connection.execute(f"ATTACH '{self.path}' AS lake {options}")
+            connection.execute("USE lake")
             yield connection
         finally:
             with contextlib.suppress(duckdb.Error):  # where no transaction is open
