@@ -101,30 +101,22 @@ class Statistics:
         return "\n".join(lines)
 
 
-def run(
-    count: int,
-    start: int,
-    shrink: bool,
-    driver: Driver | None = None,
-    patience: float | None = None,
-) -> Statistics:
+def run(count: int, start: int, shrink: bool, driver: Driver) -> Statistics:
     """Run random cases, up to the first difference.
 
     Args:
         count: how many.
         start: the seed; the same seed gives the same cases.
         shrink: make a failing case small.
-        driver: runs the cases; one of its own if None.
-        patience: of its own driver: how long to wait for a case.
+        driver: runs the cases.
     """
     statistics = Statistics()
     failures: list[Difference] = []
-    own = driver or Driver(patience)
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
 
     def check(case: Case) -> None:
         try:
-            refreshes = own.run(case)
+            refreshes = driver.run(case)
         except Invalid:
             statistics.invalid += not failures
             assume(False)
@@ -143,16 +135,17 @@ def run(
         _property(check, count, start, phases)
     except Difference as difference:
         statistics.differences.append(str(difference))
-    finally:
-        if driver is None:
-            own.close()
     return statistics
 
 
 def run_chunk(arguments: tuple[int, int, bool, float]) -> Statistics:
     """`run` for a pool of processes: how many, the seed, whether to shrink, and the patience."""
     count, start, shrink, patience = arguments
-    return run(count, start, shrink, patience=patience)
+    driver = Driver(patience)
+    try:
+        return run(count, start, shrink, driver)
+    finally:
+        driver.close()
 
 
 def _property(

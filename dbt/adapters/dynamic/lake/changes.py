@@ -123,8 +123,15 @@ def misled_optimizers(table_ids: Iterable[int], commits: Iterable[Commit]) -> fr
         table_ids: the tables.
         commits: the commits since the oldest version that is read.
     """
-    seen = list(commits)
-    words = frozenset[str]().union(*(words_for(table_id, seen) for table_id in table_ids))
+    ids = set(table_ids)
+    words = frozenset[str]().union(
+        *(
+            words
+            for commit in commits
+            for table_id, words in commit.changes.items()
+            if table_id in ids
+        )
+    )
     return frozenset(name for name, signs in _MISLED.items() if words & signs)
 
 
