@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import duckdb
@@ -20,6 +20,8 @@ BY_KEY = (
     "SELECT k, count(*) AS n, sum(v)::BIGINT AS total "
     "FROM {{ source('raw', 'events') }} GROUP BY k"
 )
+
+MERGE = "CALL ducklake_merge_adjacent_files('lake', 'by_key', schema => 'main')"
 
 
 def interfere(monkeypatch: pytest.MonkeyPatch, statement: str, times: int) -> list[int]:
@@ -50,6 +52,17 @@ def interfere(monkeypatch: pytest.MonkeyPatch, statement: str, times: int) -> li
 
     monkeypatch.setattr(DynamicConnectionManager, "commit", late)
     return happened
+
+
+@contextlib.contextmanager
+def other_client(project: LakeProject) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB of somebody else, on a PostgreSQL catalog."""
+    with contextlib.closing(duckdb.connect()) as other:
+        for extension in ("postgres_scanner", "ducklake"):
+            load_extension(other, extension)
+        other.execute(f"ATTACH '{project.path}' AS lake (DATA_PATH '{project.data_path}')")
+        other.execute("USE lake")
+        yield other
 
 
 @pytest.fixture
@@ -122,11 +135,7 @@ def test_deletes_of_one_file_do_not_conflict_and_a_fence_does(
         "CREATE TABLE raw.fence AS SELECT '0' AS refresh_id",
         statement.format(n=1),
     )
-    with project.connect() as one, contextlib.closing(duckdb.connect()) as other:
-        for extension in ("postgres_scanner", "ducklake"):
-            load_extension(other, extension)
-        other.execute(f"ATTACH '{project.path}' AS lake (DATA_PATH '{project.data_path}')")
-        other.execute("USE lake")
+    with project.connect() as one, other_client(project) as other:
         for number, connection in ((2, one), (3, other)):
             connection.execute("BEGIN")
             connection.execute(statement.format(n=number))
@@ -138,6 +147,63 @@ def test_deletes_of_one_file_do_not_conflict_and_a_fence_does(
         other.execute("COMMIT")
     ((rows, different),) = project.sql("SELECT count(*), count(DISTINCT rowid) FROM raw.events")
     assert rows > different, "DuckLake lets one of them fail: this may go"
+
+
+@pytest.fixture
+def in_two_files(changed: LakeProject) -> LakeProject:
+    """A table of two files, one row of which the next refresh deletes."""
+    changed.model("by_key", BY_KEY, retry_wait="0.01s", retries=1)
+    changed.sql("INSERT INTO raw.events SELECT 2000 + i, 200 + i, i FROM range(12) r(i)")
+    changed.run()
+    changed.sql("UPDATE raw.events SET v = v + 1 WHERE k = 4")
+    return changed
+
+
+@on("file", "postgres")
+def test_deletes_beside_a_merge_are_not_lost(
+    in_two_files: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond design.md §6.13: few deletes and a merge of the files beside them both commit.
+
+    DuckLake 1.5.5 loses the deletes then, so the refresh creates its table anew.
+    """
+    changed = in_two_files
+    happened = interfere(monkeypatch, MERGE, times=1)
+    response = changed.run()["by_key"]
+    assert happened == [1]
+    assert (response["refresh_action"], response["reason_code"]) == (
+        "REINITIALIZE",
+        "TARGET_MODIFIED",
+    )
+    assert "merged or flushed while its last refresh committed" in response["reason"]
+    assert changed.run()["by_key"]["refresh_action"] == "NO_DATA"
+
+
+@on("postgres")
+def test_deletes_lost_by_a_merge_that_commits_later(in_two_files: LakeProject) -> None:
+    """The merge began before the refresh did, so that it saw none of its deletes."""
+    changed = in_two_files
+    with other_client(changed) as other:
+        other.execute("BEGIN")
+        other.execute(MERGE)
+        assert changed.run()["by_key"]["rows_deleted"] == 1
+        other.execute("COMMIT")
+    rows = "SELECT count(*), count(DISTINCT k) FROM main.by_key"
+    assert changed.sql(rows) == [(64, 63)], "DuckLake lets one of them fail: this may go"
+    assert changed.run()["by_key"]["reason_code"] == "TARGET_MODIFIED"
+    assert changed.sql(rows) == [(63, 63)]
+
+
+def test_a_damaged_table_is_created_anew_by_the_next_run(
+    in_two_files: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill -9 between the commit and the look at what was beside it."""
+    changed = in_two_files
+    changed.model("by_key", BY_KEY, retries=0)
+    interfere(monkeypatch, MERGE, times=1)
+    message = changed.run(ok=False)["by_key"]
+    assert "may have lost what that deleted. The next refresh creates the table anew" in message
+    assert changed.run()["by_key"]["reason_code"] == "TARGET_MODIFIED"
 
 
 @any_catalog

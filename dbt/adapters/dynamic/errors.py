@@ -20,5 +20,13 @@ class SelfCheckFailed(DynamicTableError):
     """A merge did not do what its plan said; it never commits, the table is rebuilt."""
 
 
+class DeletesLost(DbtRuntimeError):
+    """DuckLake may have lost what a refresh deleted; the table is created anew."""
+
+
+class BeingMaintained(DbtRuntimeError):
+    """Maintenance works on the table's files; a refresh waits."""
+
+
 class TurnNeeded(DbtRuntimeError):
     """A refresh cannot go on beside others that read; it starts over with the turn to write."""

@@ -18,7 +18,7 @@ from dbt.adapters.contracts.connection import AdapterResponse
 from dbt.adapters.duckdb.impl import DuckDBAdapter
 from dbt.adapters.dynamic.config import SNOWFLAKE_KEYS, DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from dbt.adapters.dynamic.errors import DynamicTableError, TurnNeeded
+from dbt.adapters.dynamic.errors import BeingMaintained, DeletesLost, DynamicTableError, TurnNeeded
 from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
@@ -50,6 +50,8 @@ from dbt.adapters.dynamic.relation import DynamicRelation, relation_key
 from dbt.adapters.events.logging import AdapterLogger
 
 logger = AdapterLogger("dynamic")
+# How often to look whether maintenance is done with a table, in seconds.
+_MAINTENANCE_WAIT = 0.5
 
 
 @functools.cache
@@ -245,8 +247,15 @@ class DynamicAdapter(DuckDBAdapter):
                 self._undo(refresh)
                 reading_first = False
                 attempt -= 1
+            except BeingMaintained as why:
+                logger.info(f"{facts.dynamic_table} waits: {why}")
+                self._undo(refresh)
+                attempt -= 1
+                self.connections.wait(_MAINTENANCE_WAIT)
             except Exception as error:
                 self._undo(refresh)
+                if isinstance(error, DeletesLost):
+                    uncertain = None  # it was made, and is not good enough
                 if passes(error) and attempt <= config.retries:
                     wait = wait_seconds(attempt, config.retry_wait)
                     logger.info(

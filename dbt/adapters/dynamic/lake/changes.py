@@ -144,6 +144,15 @@ def disturbed(table_id: int, commits: Iterable[Commit]) -> bool:
     return bool(words_for(table_id, commits) & signs)
 
 
+def compacted(table_id: int, commits: Iterable[Commit]) -> bool:
+    """Whether files of a table were merged, flushed or rewritten by these commits.
+
+    DuckLake 1.5.5 lets a merge or a flush and a transaction beside it that deletes ten rows or
+    fewer (which are inlined) both commit, in either order, and the deletes are lost.
+    """
+    return bool(words_for(table_id, commits) & (_COMPACTIONS | _REWRITE))
+
+
 def doubled(table_id: int, commits: Iterable[Commit]) -> bool:
     """Whether DuckLake 1.5.5 may read rows twice at a version before these commits.
 

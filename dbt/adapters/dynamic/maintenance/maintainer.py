@@ -10,56 +10,27 @@ In this order, each in short transactions of its own:
 
 Each step is right by itself, so a maintenance that is killed leaves nothing to mend. Refreshes go
 on beside it: a renewal claims the fence of each table that it renews, in one commit with its
-state. A transaction that compacts cannot claim a fence; DuckLake's own conflicts (compaction
-against a concurrent delete) take its place, and the loser tries again.
-
-Rewriting is special. DuckLake 1.5.5 reads versions before a rewrite with wrong statistics
-(:func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`), and twice after one more flush
-or merge
-(:func:`~dbt.adapters.dynamic.lake.changes.doubled`), which costs a table that is pinned there its
-incremental refresh. So a table is only rewritten while every version of it that a dynamic table
-needs is equal to its present one, and step 2 moves these pins behind the rewrite; and it is not
-flushed or merged while such a version is older than a rewrite of somebody else.
+state, and compaction (:mod:`.compaction`) holds the fence of the table that it works on.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
-from typing import Protocol, TypeVar
 
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled, misled_optimizers, rewrites
-from dbt.adapters.dynamic.lake.session import Session
-from dbt.adapters.dynamic.lake.upkeep import (
-    LakeUpkeep,
-    TableWork,
-    overlap,
-    written_by_ducklake,
-)
-from dbt.adapters.dynamic.maintenance.pins import newest_equal
+from dbt.adapters.dynamic.lake.upkeep import overlap, written_by_ducklake
+from dbt.adapters.dynamic.maintenance.compaction import Compaction
+from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.report import Retention, Step
 from dbt.adapters.dynamic.maintenance.world import Built, Renewal, World
-from dbt.adapters.dynamic.names import literal, quoted
-from dbt.adapters.dynamic.refresh.state import (
-    Store,
-    is_maintenance,
-    maintenance_info,
-    rows_differ,
-)
+from dbt.adapters.dynamic.names import quoted
+from dbt.adapters.dynamic.refresh.state import Store, claimed, is_maintenance, rows_differ
 
-T = TypeVar("T")
 # How many snapshots one transaction expires: the catalog gets their numbers as a list.
 _EXPIRE_AT_ONCE = 1000
-
-
-class Transaction(Protocol):
-    """Runs something in a transaction, which it commits or not, again after a conflict."""
-
-    def __call__(self, work: Callable[[], T], commit: bool) -> T: ...
 
 
 @dataclass(frozen=True)
@@ -74,32 +45,16 @@ class Maintainer:
     """One run of maintenance.
 
     Args:
-        session: the connection.
-        lakes: the attached lakes by lower-case name; all of them count for what is needed.
-        transaction: runs a function in a transaction.
+        job: its connection and its transactions.
         retention: what to keep for how long.
-        dry_run: look, and change nothing.
-        invocation_id: dbt's id of the invocation.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        lakes: Mapping[str, LakeCatalog],
-        transaction: Transaction,
-        retention: Retention,
-        dry_run: bool,
-        invocation_id: str,
-    ) -> None:
-        self._session = session
-        self._rows = session.rows
-        self._lakes = lakes
-        self._transact = transaction
+    def __init__(self, job: Job, retention: Retention) -> None:
+        self._job = job
+        self._rows = job.session.rows
+        self._lakes = job.lakes
         self._retention = retention
-        self._dry_run = dry_run
-        self._invocation_id = invocation_id
         self._started_at = datetime.now(timezone.utc)
-        self._steps: list[Step] = []
 
     def maintain(self, names: Iterable[str]) -> list[Step]:
         """Maintain lakes.
@@ -112,7 +67,7 @@ class Maintainer:
         """
         chosen = sorted(names)
         for name in chosen:
-            self._compact(name)
+            Compaction(self._job, name).compact()
         for home in self._homes():
             self._renew(home, chosen)
         for name in chosen:
@@ -120,92 +75,17 @@ class Maintainer:
         for name in chosen:
             self._expire(name)
             self._delete_files(name)
-        return self._steps
-
-    # 1. Files ------------------------------------------------------------------------------------
-
-    def _compact(self, name: str) -> None:
-        lake = self._lakes[name]
-        upkeep = self._upkeep(name)
-
-        def look() -> tuple[World, list[TableWork]]:
-            world = self._world()
-            return world, upkeep.work(world.now[name])
-
-        world, work = self._read(look)
-        for table in work:
-            versions = {
-                one.snapshot: one.reader
-                for one in world.versions()
-                if (one.lake, one.table_id) == (name, table.table_id)
-            }
-            subject = f"{table.schema}.{table.name}"
-            for action, wanted, run, detail in (
-                ("flush", table.flush, upkeep.flush, f"{table.inlined:,} rows out of the catalog"),
-                ("merge", table.merge, upkeep.merge, f"up to {table.small:,} small files"),
-                ("rewrite", table.rewrite, upkeep.rewrite, f"{table.deleted:,} files"),
-            ):
-                if not wanted:
-                    continue
-                waits = self._read(
-                    partial(self._waits_for, lake, table.table_id, versions, action == "rewrite")
-                )
-                if waits:
-                    self._note(name, "wait", subject, f"{action}: {waits}")
-                elif self._dry_run:
-                    self._note(name, action, subject, detail)
-                else:
-                    done = self._change(partial(self._told, lake, run, table))
-                    self._note_files(name, action, subject, done)
-
-    def _waits_for(
-        self, lake: LakeCatalog, table_id: int, versions: Mapping[int, str], rewriting: bool
-    ) -> str:
-        """Why a table is left as it is, or ""."""
-        if not versions:
-            return ""
-        now = lake.current_snapshot()
-        commits = lake.commits(min(versions) - 1, now)
-        for snapshot, reader in sorted(versions.items()):
-            later = [
-                c.changes.get(table_id, frozenset()) for c in commits if c.snapshot_id > snapshot
-            ]
-            if any(map(rewrites, later)):
-                return f"it was rewritten since {reader} read it; that must be refreshed first"
-            if rewriting and newest_equal(table_id, snapshot, commits, now) != now:
-                return f"it changed since {reader} read it; that must be refreshed first"
-        return ""
-
-    def _told(
-        self,
-        lake: LakeCatalog,
-        run: Callable[[TableWork], int] | Callable[[TableWork], tuple[int, int]],
-        table: TableWork,
-    ) -> int | tuple[int, int]:
-        """Say in the commit that maintenance made it; without work there is none."""
-        done = run(table)
-        if done not in (0, (0, 0)):
-            self._message(lake, "maintain: files compacted")
-        return done
-
-    def _note_files(
-        self, lake: str, action: str, subject: str, done: int | tuple[int, int]
-    ) -> None:
-        if isinstance(done, tuple):
-            if done[0]:
-                self._note(lake, action, subject, f"{done[0]:,} files into {done[1]:,}")
-        elif done:
-            self._note(lake, action, subject, f"{done:,} rows out of the catalog")
+        return self._job.steps
 
     # 2. Pins -------------------------------------------------------------------------------------
 
     def _homes(self) -> list[str]:
         """The lakes in which states can be renewed."""
-        return self._read(
+        return self._job.read(
             lambda: [
                 name
                 for name, lake in sorted(self._lakes.items())
-                if not self._upkeep(name).read_only()
+                if not self._job.upkeep(name).read_only()
                 and Store(self._rows, lake).exists(lake.current_snapshot())
             ]
         )
@@ -216,23 +96,23 @@ class Maintainer:
         store = Store(self._rows, lake)
 
         def work() -> list[Step]:
-            world = self._world()
+            world = self._job.world()
             steps = []
             for renewal in self._worthwhile(world, home, chosen):
                 one = renewal.table
                 if not self._unchanged(world, one):
                     continue
-                steps.append(Step(home, "renew", one.name, _moves(one, renewal)))
-                if not self._dry_run:
-                    claim = str(uuid.uuid4())
-                    fence = store.fence_statement(one.key, claim, world.now[home])
-                    self._rows(fence)
+                if not self._job.dry_run:
+                    fence = store.fence_statement(one.key, str(uuid.uuid4()), world.now[home])
+                    if not claimed(self._rows(fence)):
+                        continue  # another maintenance compacts it
                     self._rows(store.renewal(one.key, world.renewed(renewal).state, renewal.bases))
-            if steps and not self._dry_run:
-                self._message(lake, f"maintain: {len(steps)} states renewed")
+                steps.append(Step(home, "renew", one.name, _moves(one, renewal)))
+            if steps and not self._job.dry_run:
+                self._job.message(home, f"{len(steps)} states renewed")
             return steps
 
-        self._steps += self._change(work)
+        self._job.steps += self._job.change(work)
 
     def _worthwhile(self, world: World, home: str, chosen: Sequence[str]) -> list[Renewal]:
         """The renewals that let snapshots go, or that leave a rewrite behind."""
@@ -301,13 +181,17 @@ class Maintainer:
 
     def _unchanged(self, world: World, one: Built) -> bool:
         """Whether a table is what its last refresh left; reads it where metadata cannot tell."""
+        if one.check.same_if_counts is not None:
+            ((count,),) = self._rows(f"SELECT count(*) FROM {quoted(*one.key)}")
+            if int(count) != one.check.same_if_counts:
+                return False
         result = one.check.same_if_equal_at
         if result is None:
             return True
         commits = [c for c in world.commits(one.key[0], result) if c.snapshot_id > result]
         if doubled(one.table_id, commits):
             return False
-        self._session.disable(misled_optimizers([one.table_id], commits))
+        self._job.session.disable(misled_optimizers([one.table_id], commits))
         return not rows_differ(self._rows, quoted(*one.key), result)
 
     # 3. State and history ------------------------------------------------------------------------
@@ -318,7 +202,7 @@ class Maintainer:
         before = self._started_at - self._retention.history
 
         def work() -> list[Step]:
-            world = self._world()
+            world = self._job.world()
             if not store.laid_out(world.now[name]):
                 return []
             needed = (s for one in world.built.values() for lake, s in world.needs(one))
@@ -331,33 +215,33 @@ class Maintainer:
                 count = store.count(table, condition)
                 if count:
                     steps.append(Step(name, "forget", f"dbt_dynamic.{table}", f"{count:,} rows"))
-                    if not self._dry_run:
+                    if not self._job.dry_run:
                         self._rows(store.deletion(table, condition))
             for key in (key for key in world.gone if key[0] == name):
                 condition = store.outlived_table(key, before)
                 if not store.count("state_log", condition):
                     continue
                 steps.append(Step(name, "forget", ".".join(key), "the table is gone"))
-                if not self._dry_run:
+                if not self._job.dry_run:
                     self._rows(store.deletion("state_log", condition))
                     self._rows(store.fence_drop(key))
-            if steps and not self._dry_run:
-                self._message(self._lakes[name], "maintain: outlived rows deleted")
+            if steps and not self._job.dry_run:
+                self._job.message(name, "outlived rows deleted")
             return steps
 
-        self._steps += self._change(work)
+        self._job.steps += self._job.change(work)
 
     # 4. Snapshots --------------------------------------------------------------------------------
 
     def _expire(self, name: str) -> None:
         more = True
         while more:
-            steps, more = self._change(lambda: self._expire_some(name))
-            self._steps += steps
+            steps, more = self._job.change(lambda: self._expire_some(name))
+            self._job.steps += steps
 
     def _expire_some(self, name: str) -> tuple[list[Step], bool]:
         """Expire as many snapshots as one transaction does; returns whether there are more."""
-        world = self._world()
+        world = self._job.world()
         outlived = self._outlived(name, world)
         needed = {
             one.name: min(snapshots)
@@ -371,12 +255,12 @@ class Maintainer:
             for snapshot, _ in self._lakes[name].snapshots()
             if snapshot < floor and snapshot not in named
         ]
-        more = not self._dry_run and len(numbers) > _EXPIRE_AT_ONCE
+        more = not self._job.dry_run and len(numbers) > _EXPIRE_AT_ONCE
         numbers = numbers[:_EXPIRE_AT_ONCE] if more else numbers
         steps = []
         if numbers:
-            if not self._dry_run:
-                self._upkeep(name).expire(numbers)
+            if not self._job.dry_run:
+                self._job.upkeep(name).expire(numbers)
             span = f"{numbers[0]} to {numbers[-1]}"
             steps.append(Step(name, "expire", f"{len(numbers):,} snapshots", span))
         if not more and self._held(world, name, floor, outlived):
@@ -398,21 +282,25 @@ class Maintainer:
     # 5. Files that nothing names -----------------------------------------------------------------
 
     def _delete_files(self, name: str) -> None:
-        upkeep = self._upkeep(name)
+        upkeep = self._job.upkeep(name)
         # By now, not by the start: without a grace period also what was expired just now goes.
         before = datetime.now(timezone.utc) - self._retention.files
-        paths = upkeep.clean_up(before, self._dry_run)
+        paths = upkeep.clean_up(before, self._job.dry_run)
         if paths:
-            self._note(name, "clean up", f"{len(paths):,} files", "of expired or merged data")
-        others = {other: self._upkeep(other).data_path() for other in self._lakes if other != name}
+            self._job.note(name, "clean up", f"{len(paths):,} files", "of expired or merged data")
+        others = {
+            other: self._job.upkeep(other).data_path() for other in self._lakes if other != name
+        }
         shared = overlap(upkeep.data_path(), others.values())
         if shared is not None:
-            self._note(name, "skip", "orphaned files", f"another lake keeps its files in {shared}")
+            self._job.note(
+                name, "skip", "orphaned files", f"another lake keeps its files in {shared}"
+            )
             return
         orphans = upkeep.orphans(before, dry_run=True)
         foreign = [path for path in orphans if not written_by_ducklake(path)]
         if foreign:
-            self._note(
+            self._job.note(
                 name,
                 "skip",
                 "orphaned files",
@@ -420,33 +308,11 @@ class Maintainer:
                 f"example {foreign[0]}; move them away",
             )
         elif orphans:
-            if not self._dry_run:
+            if not self._job.dry_run:
                 orphans = upkeep.orphans(before, dry_run=False)
-            self._note(name, "clean up", f"{len(orphans):,} files", "that no snapshot ever named")
-
-    # Helpers -------------------------------------------------------------------------------------
-
-    def _world(self) -> World:
-        return World(self._rows, self._lakes)
-
-    def _upkeep(self, name: str) -> LakeUpkeep:
-        return LakeUpkeep(self._rows, self._session.aside, self._lakes[name])
-
-    def _read(self, work: Callable[[], T]) -> T:
-        return self._transact(work, False)
-
-    def _change(self, work: Callable[[], T]) -> T:
-        return self._transact(work, not self._dry_run)
-
-    def _note(self, lake: str, action: str, subject: str, detail: str) -> None:
-        self._steps.append(Step(lake, action, subject, detail))
-
-    def _message(self, lake: LakeCatalog, message: str) -> None:
-        info = literal(maintenance_info(self._invocation_id))
-        self._rows(
-            f"CALL {quoted(lake.database)}.set_commit_message('dbt-dynamic', {literal(message)}, "
-            f"extra_info => {info})"
-        )
+            self._job.note(
+                name, "clean up", f"{len(orphans):,} files", "that no snapshot ever named"
+            )
 
 
 def _moves(one: Built, renewal: Renewal) -> str:

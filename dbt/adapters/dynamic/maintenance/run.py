@@ -13,6 +13,7 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.upkeep import LakeUpkeep
+from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.maintainer import Maintainer
 from dbt.adapters.dynamic.maintenance.report import Retention, Step
 from dbt.adapters.dynamic.names import fold
@@ -91,6 +92,5 @@ def maintain(
                     f"The lake '{name}' is attached read-only; maintain it from a profile that "
                     "may write to it."
                 )
-    return Maintainer(session, lakes, transact, retention, dry_run, get_invocation_id()).maintain(
-        chosen
-    )
+    job = Job(session, lakes, transact, dry_run, get_invocation_id())
+    return Maintainer(job, retention).maintain(chosen)

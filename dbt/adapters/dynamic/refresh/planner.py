@@ -77,6 +77,7 @@ class Plan:
         disagreements: base tables that it sees at several versions.
         text: the query to evaluate: at its pins where it can be pinned.
         as_built: the table is the one that its last refresh left, with its columns.
+        damaged: the table must be created anew: DuckLake may have lost deletes.
     """
 
     snapshot: int
@@ -93,6 +94,7 @@ class Plan:
     disagreements: list[Disagreement]
     text: str
     as_built: bool
+    damaged: bool
 
 
 class Planner:
@@ -128,6 +130,7 @@ class Planner:
         self._invocation = invocation
         self._forced = forced
         self._as_built = False
+        self._damaged = False
 
     def plan(self) -> Plan:
         """Plan the refresh.
@@ -230,6 +233,7 @@ class Planner:
             if isinstance(compiled, Compiled) and compiled.settled
             else self._text(query),
             as_built=self._as_built,
+            damaged=self._damaged,
         )
 
     def _columns(self, query: ModelQuery | None) -> tuple[tuple[str, str], ...]:
@@ -398,6 +402,7 @@ class Planner:
             check = check_target(self._catalog, state, model.key, commits[model.key[0]], snapshot)
         # Also where the table is built as a whole: it is filled again if it fits.
         self._as_built = not check.stale and not check.altered
+        self._damaged = check.damaged
         if model.partial:
             return Explained(
                 Reason.EMPTY_FLAG, "--empty or --sample: the table counts as not built"
@@ -419,6 +424,15 @@ class Planner:
             return Explained(
                 Reason.CONFIGURATION_CHANGED,
                 f"was {state.config_fingerprint}, is {model.config_fingerprint}",
+            )
+        if check.same_if_counts is not None:
+            ((count,),) = self._rows(f"SELECT count(*) FROM {model.target}")
+            self._damaged = int(count) != check.same_if_counts
+        if self._damaged:
+            return Explained(
+                Reason.TARGET_MODIFIED,
+                "its files were merged or flushed while its last refresh committed, and DuckLake "
+                "may have lost what that deleted",
             )
         if check.modified or (
             check.same_if_equal_at is not None

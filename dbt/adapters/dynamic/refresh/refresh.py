@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -17,11 +17,11 @@ from typing import Any
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import RefreshMode
-from dbt.adapters.dynamic.errors import SelfCheckFailed, TurnNeeded
+from dbt.adapters.dynamic.errors import BeingMaintained, DeletesLost, SelfCheckFailed, TurnNeeded
 from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog
-from dbt.adapters.dynamic.lake.changes import disturbed
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+from dbt.adapters.dynamic.lake.changes import compacted, disturbed
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.query.engine import Engine
@@ -194,12 +194,24 @@ class Refresh:
         )
 
     def committed(self, elapsed: float) -> None:
-        """Note the commit: its time in seconds, and the snapshot that it made."""
+        """Note the commit: its time in seconds, and the snapshot that it made.
+
+        Raises:
+            DeletesLost: somebody compacted the table meanwhile. Until it is created anew its
+                state says so to every refresh (:func:`~.state.check_target`).
+        """
         self.outcome.spent("commit", elapsed)
         visible = self.plan.snapshot
         if self.decision.action is not RefreshAction.NO_DATA:
-            self.outcome.result_snapshot = self._own_commit()
-            visible = self.outcome.result_snapshot or visible
+            commits = self._own_commit()
+            if commits:
+                visible = self.outcome.result_snapshot = commits[-1].snapshot_id
+            if self._compacted_beside(commits[:-1]):
+                raise DeletesLost(
+                    f"The files of {self.model.dynamic_table} were merged or flushed while its "
+                    "refresh committed, and DuckLake may have lost what that deleted. "
+                    "The next refresh creates the table anew."
+                )
         self._invocation.built(self.model.key, visible, self.plan.bases)
 
     @property
@@ -212,18 +224,25 @@ class Refresh:
 
         A connection may be lost after its server has committed and before it could say so.
         """
-        if self.decision.action is RefreshAction.NO_DATA or self._own_commit() is None:
+        if self.decision.action is RefreshAction.NO_DATA or not self._own_commit():
             return False
         self.committed(0.0)
         return True
 
-    def _own_commit(self) -> int | None:
-        """The snapshot that this refresh made: others may have committed, this carries our id."""
-        now = self._catalog.current_snapshot()
-        for commit in self._catalog.commits(self.plan.snapshot, now):
+    def _compacted_beside(self, commits: Sequence[Commit]) -> bool:
+        """Whether commits of others compacted the table."""
+        if not commits:
+            return False
+        table = self._catalog.table(self.model.key[1], self.model.key[2], commits[-1].snapshot_id)
+        return table is not None and compacted(table.table_id, commits)
+
+    def _own_commit(self) -> list[Commit]:
+        """The commits since the transaction began, up to the one that carries our id."""
+        commits = self._catalog.commits(self.plan.snapshot, self._catalog.current_snapshot())
+        for place, commit in enumerate(commits, start=1):
             if refresh_id_of(commit) == self.refresh_id:
-                return commit.snapshot_id
-        return None
+                return commits[:place]
+        return []
 
     # Stages -------------------------------------------------------------------------------------
 
@@ -263,7 +282,7 @@ class Refresh:
         self._begin_to_write()
         model, plan = self.model, self.plan
         exists = self._catalog.table(model.key[1], model.key[2], plan.snapshot) is not None
-        if exists and self._fits():
+        if exists and not plan.damaged and self._fits():
             yield from merging.whole(plan.text)
         else:
             if exists:
@@ -301,8 +320,11 @@ class Refresh:
         if not store.laid_out(plan.snapshot):
             for statement in store.layout_statements(plan.snapshot):
                 yield Bookkeeping(statement)
+        fenced = store.has_fence(model.key, plan.snapshot)
         fence = store.fence_statement(model.key, self.refresh_id, plan.snapshot)
         yield Bookkeeping(fence)
+        if fenced and not self.outcome.changed_rows():
+            raise BeingMaintained(f"{model.dynamic_table} is being maintained")
         yield Bookkeeping(store.insert("state_log", self._state_row()))
         yield Bookkeeping(store.insert("refresh_log", self._history_row()))
         yield CommitMessage(
@@ -337,8 +359,18 @@ class Refresh:
             "deduplicate": model.config.deduplicate,
             "initialized": not model.partial,
             "base_snapshot": plan.snapshot,
+            "row_count": self._row_count(),
             "updated_at": datetime.now(timezone.utc),
         }
+
+    def _row_count(self) -> int | None:
+        """How many rows the table has now, without counting them."""
+        outcome, state = self.outcome, self.plan.state
+        if self.decision.strategy is Strategy.FULL:
+            return outcome.rows_inserted + (outcome.rows_unchanged or 0)
+        if state is None or state.row_count is None:
+            return None
+        return state.row_count + outcome.rows_inserted - outcome.rows_deleted
 
     def _comparable(self) -> bool:
         """Whether evaluating the query again at its pins must give the same rows."""

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import duckdb
 
+from dbt.adapters.dynamic.errors import DeletesLost
+
 T = TypeVar("T")
 
 _PASSING = (
@@ -51,6 +53,8 @@ _UNREADABLE = ("cannot open file", "could not open file", "could not read", "no 
 
 def passes(error: BaseException) -> bool:
     """Whether trying again from fresh pins may succeed: a conflict, a lock, a lost server."""
+    if isinstance(error, DeletesLost):
+        return True
     cause = _cause(error)
     if isinstance(cause, duckdb.HTTPException) and cause.status_code in _PASSING_STATUS:
         return True
@@ -69,6 +73,8 @@ def remedy(error: BaseException, attempts: int) -> str | None:
         error: what made the refresh fail.
         attempts: how often it was tried.
     """
+    if isinstance(error, DeletesLost):
+        return None  # it says what comes
     cause = _cause(error)
     untouched = "The table and its recorded snapshots were left as they were."
     if passes(error):

@@ -17,13 +17,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sqlglot import exp
 
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
-from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, may_be_a_flush
+from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, compacted, may_be_a_flush
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.lowering import lower
@@ -32,6 +32,10 @@ from dbt.adapters.dynamic.refresh.invocation import Bases, RelationKey
 SCHEMA = "dbt_dynamic"
 # The layout of state_log and refresh_log; a row of another layout counts as no state.
 LAYOUT = 3
+# How long maintenance may hold a fence. Refreshes wait as long; who takes longer than that is
+# overtaken, and what DuckLake then loses is noticed (`TargetCheck.damaged`).
+_LEASE = timedelta(minutes=10)
+_LEASED = "maintenance "
 
 _STATE_COLUMNS = {
     "layout": "INTEGER",
@@ -57,6 +61,7 @@ _STATE_COLUMNS = {
     "initialized": "BOOLEAN",
     "base_snapshot": "BIGINT",
     "result_snapshot": "BIGINT",
+    "row_count": "BIGINT",
     "updated_at": "TIMESTAMPTZ",
 }
 _HISTORY_COLUMNS = {
@@ -103,6 +108,7 @@ class State:
         base_snapshot: what the refresh's transaction saw; its commit came later.
         result_snapshot: where maintenance found the table as its refresh left it, which is what
             its own transaction saw; None: look for the refresh's commit.
+        row_count: how many rows the table had then, if that is known.
     """
 
     refresh_id: str
@@ -117,6 +123,7 @@ class State:
     initialized: bool
     base_snapshot: int
     result_snapshot: int | None = None
+    row_count: int | None = None
 
 
 class Store:
@@ -166,7 +173,7 @@ class Store:
         rows = self._rows(
             f"SELECT {schema}, {table}, refresh_id, definition, pinned_definition, comparable, "
             "fingerprint, config_fingerprint, columns, keys, pins, initialized, base_snapshot, "
-            f"result_snapshot FROM {self._name('state_log')} WHERE layout = {LAYOUT:d} {only}"
+            f"result_snapshot, row_count FROM {self._name('state_log')} WHERE layout = {LAYOUT:d} {only}"
             f"QUALIFY row_number() OVER (PARTITION BY {schema}, {table} "
             "ORDER BY base_snapshot DESC) = 1 ORDER BY 1, 2"
         )
@@ -261,11 +268,23 @@ class Store:
         return f"INSERT INTO {self._name(table)} ({', '.join(names)}) VALUES ({values})"
 
     def fence_statement(self, relation: RelationKey, refresh_id: str, snapshot: int) -> str:
-        """The statement that claims the fence for a refresh."""
+        """The statement that claims the fence for a refresh, or leases it (:func:`lease`).
+
+        While maintenance holds a lease it updates no row; see :func:`claimed`.
+        """
         name = self._name(self.fence_name(relation))
         if self.has_fence(relation, snapshot):
-            return f"UPDATE {name} SET refresh_id = {literal(refresh_id)}"
+            ended = _leased_at(datetime.now(timezone.utc) - _LEASE)
+            return (
+                f"UPDATE {name} SET refresh_id = {literal(refresh_id)} "
+                f"WHERE NOT starts_with(refresh_id, '{_LEASED}') OR refresh_id < {literal(ended)}"
+            )
         return f"CREATE TABLE {name} AS SELECT {literal(refresh_id)} AS refresh_id"
+
+    def release_statement(self, relation: RelationKey, text: str) -> str:
+        """The statement that gives a lease of the fence back."""
+        name = self._name(self.fence_name(relation))
+        return f"UPDATE {name} SET refresh_id = 'maintained' WHERE refresh_id = {literal(text)}"
 
     # What maintenance writes --------------------------------------------------------------------
 
@@ -354,6 +373,9 @@ class TargetCheck:
         modified: somebody else changed the table's rows or columns since.
         altered: its columns were changed, so that it cannot be filled again as it is.
         result: the snapshot at which the table was what its state says.
+        damaged: DuckLake may have lost what the last refresh deleted, so that the table must be
+            created anew; `modified`, too.
+        same_if_counts: the table is what its state says if it has as many rows.
         same_if_equal_at: metadata cannot tell a flush from a delete; the rows must be compared
             with those of this snapshot.
     """
@@ -362,6 +384,8 @@ class TargetCheck:
     expired: bool = False
     modified: bool = False
     altered: bool = False
+    damaged: bool = False
+    same_if_counts: int | None = None
     result: int | None = None
     same_if_equal_at: int | None = None
 
@@ -403,12 +427,19 @@ def check_target(
         if commit.snapshot_id != result
         and changes_rows(words := commit.changes.get(now.table_id, frozenset()))
     ]
+    if compacted(now.table_id, (commit for commit in since if commit.snapshot_id < result)):
+        return TargetCheck(modified=True, damaged=True)
     if then.columns != now.columns:
         return TargetCheck(modified=True, altered=True)
     # Somebody's insert beside the refresh's own conflicts with nothing: it came before its commit.
     if not all(number > result and may_be_a_flush(words) for number, words in changing):
         return TargetCheck(modified=True)
-    return TargetCheck(result=result, same_if_equal_at=result if changing else None)
+    return TargetCheck(
+        result=result,
+        # A compaction that began before the result was committed may come after it.
+        same_if_counts=state.row_count if compacted(now.table_id, since) else None,
+        same_if_equal_at=result if changing else None,
+    )
 
 
 def rows_differ(rows: Rows, relation: str, snapshot: int) -> bool:
@@ -421,6 +452,21 @@ def rows_differ(rows: Rows, relation: str, snapshot: int) -> bool:
             "LIMIT 1"
         )
     )
+
+
+def lease(invocation_id: str) -> str:
+    """What a fence holds while maintenance compacts its table, instead of a refresh's id."""
+    return f"{_leased_at(datetime.now(timezone.utc))} {invocation_id}"
+
+
+def claimed(result: Sequence[Sequence[Any]]) -> bool:
+    """Whether a fence was claimed: the result of its statement counts rows."""
+    return bool(result and result[0][0])
+
+
+def _leased_at(time: datetime) -> str:
+    """A lease's text, whose order is that of the times."""
+    return f"{_LEASED}{time:%Y-%m-%dT%H:%M:%S}"
 
 
 def commit_info(refresh_id: str, dynamic_table: str, invocation_id: str) -> str:

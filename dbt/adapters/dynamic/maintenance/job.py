@@ -1,0 +1,72 @@
+"""What the steps of a maintenance share: the connection, transactions, and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.session import Session
+from dbt.adapters.dynamic.lake.upkeep import LakeUpkeep
+from dbt.adapters.dynamic.maintenance.report import Step
+from dbt.adapters.dynamic.maintenance.world import World
+from dbt.adapters.dynamic.names import literal, quoted
+from dbt.adapters.dynamic.refresh.state import maintenance_info
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """Runs something in a transaction, which it commits or not, again after a conflict."""
+
+    def __call__(self, work: Callable[[], T], commit: bool) -> T: ...
+
+
+@dataclass
+class Job:
+    """One run of maintenance.
+
+    Attributes:
+        session: the connection.
+        lakes: the attached lakes by lower-case name; all of them count for what is needed.
+        transaction: runs a function in a transaction.
+        dry_run: look, and change nothing.
+        invocation_id: dbt's id of the invocation.
+        steps: what was done so far, or would be.
+    """
+
+    session: Session
+    lakes: Mapping[str, LakeCatalog]
+    transaction: Transaction
+    dry_run: bool
+    invocation_id: str
+    steps: list[Step] = field(default_factory=list)
+
+    def read(self, work: Callable[[], T]) -> T:
+        """Do something that changes nothing."""
+        return self.transaction(work, False)
+
+    def change(self, work: Callable[[], T]) -> T:
+        """Do something, and commit it unless this is a dry run."""
+        return self.transaction(work, not self.dry_run)
+
+    def world(self) -> World:
+        """All dynamic tables, as the open transaction sees them."""
+        return World(self.session.rows, self.lakes)
+
+    def upkeep(self, lake: str) -> LakeUpkeep:
+        """DuckLake's functions for a lake."""
+        return LakeUpkeep(self.session.rows, self.session.aside, self.lakes[lake])
+
+    def note(self, lake: str, action: str, subject: str, detail: str) -> None:
+        """Note one thing that was done, or would be."""
+        self.steps.append(Step(lake, action, subject, detail))
+
+    def message(self, lake: str, text: str) -> None:
+        """Say in DuckLake's own history that maintenance makes the commit, and why."""
+        info = literal(maintenance_info(self.invocation_id))
+        self.session.rows(
+            f"CALL {quoted(self.lakes[lake].database)}.set_commit_message('dbt-dynamic', "
+            f"{literal(f'maintain: {text}')}, extra_info => {info})"
+        )
