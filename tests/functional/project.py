@@ -172,6 +172,16 @@ class LakeProject:
                 _instance.cache_clear()
             connection.close()
 
+    @contextlib.contextmanager
+    def somebody_else(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of another DuckDB to a lake that several may attach, while dbt runs."""
+        with contextlib.closing(duckdb.connect()) as other:
+            for extension in (f"{self.path.split(':')[1]}_scanner", "ducklake"):
+                load_extension(other, extension)
+            other.execute(f"ATTACH '{self.path}' AS lake (DATA_PATH '{self.data_path}')")
+            other.execute("USE lake")
+            yield other
+
     def _yaml(self, path: str, content: dict[str, Any]) -> None:
         self.file(path, yaml.safe_dump(content, sort_keys=False))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -11,7 +10,6 @@ import pytest
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from dbt.adapters.dynamic.lake.extensions import load_extension
 from tests.functional.catalogs import any_catalog, on
 from tests.functional.project import LakeProject
 
@@ -52,17 +50,6 @@ def interfere(monkeypatch: pytest.MonkeyPatch, statement: str, times: int) -> li
 
     monkeypatch.setattr(DynamicConnectionManager, "commit", late)
     return happened
-
-
-@contextlib.contextmanager
-def other_client(project: LakeProject) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of somebody else, on a PostgreSQL catalog."""
-    with contextlib.closing(duckdb.connect()) as other:
-        for extension in ("postgres_scanner", "ducklake"):
-            load_extension(other, extension)
-        other.execute(f"ATTACH '{project.path}' AS lake (DATA_PATH '{project.data_path}')")
-        other.execute("USE lake")
-        yield other
 
 
 @pytest.fixture
@@ -135,7 +122,7 @@ def test_deletes_of_one_file_do_not_conflict_and_a_fence_does(
         "CREATE TABLE raw.fence AS SELECT '0' AS refresh_id",
         statement.format(n=1),
     )
-    with project.connect() as one, other_client(project) as other:
+    with project.connect() as one, project.somebody_else() as other:
         for number, connection in ((2, one), (3, other)):
             connection.execute("BEGIN")
             connection.execute(statement.format(n=number))
@@ -183,7 +170,7 @@ def test_deletes_beside_a_merge_are_not_lost(
 def test_deletes_lost_by_a_merge_that_commits_later(in_two_files: LakeProject) -> None:
     """The merge began before the refresh did, so that it saw none of its deletes."""
     changed = in_two_files
-    with other_client(changed) as other:
+    with changed.somebody_else() as other:
         other.execute("BEGIN")
         other.execute(MERGE)
         assert changed.run()["by_key"]["rows_deleted"] == 1

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.adapters.dynamic.cli.main import run
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.lake import upkeep
 from dbt.adapters.dynamic.maintenance.world import World
+from tests.functional.commands import NOW, command, maintain
 from tests.functional.project import LakeProject
 
 EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
@@ -25,38 +23,6 @@ NAMED = (
     "SELECT d.name, b.n FROM {{ ref('by_key') }} b JOIN {{ source('raw', 'dims') }} d USING (k)"
 )
 CHANGE = "UPDATE raw.events SET v = v + 1 WHERE k = 3"
-# Nothing is kept for its age alone.
-NOW = ("--snapshot-retention", "0s", "--file-retention", "0s")
-
-
-def command(project: LakeProject, *arguments: str) -> int:
-    """Run ``dbt-dynamic`` in the project; its standard output goes to `project.output`."""
-    project.close()
-    shown = io.StringIO()
-    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
-        code = run(
-            [
-                *arguments,
-                "--project-dir",
-                str(project.folder),
-                "--profiles-dir",
-                str(project.folder),
-            ]
-        )
-    project.output = shown.getvalue()
-    project.close()
-    return code
-
-
-def maintain(project: LakeProject, *arguments: str) -> list[tuple[str, str, str]]:
-    """Maintain, let the oracle check, and return action, subject and detail of each step."""
-    code = command(project, "maintain", "--output", "json", *(arguments or NOW))
-    assert code == 0, project.output
-    project.check()
-    return [
-        (step["action"], step["subject"], step["detail"])
-        for step in json.loads(project.output)["steps"]
-    ]
 
 
 def actions(responses: dict[str, Any]) -> dict[str, str]:

@@ -98,7 +98,7 @@ class Soak:
         return worker
 
     def _begin(self, worker: DbtProcess) -> None:
-        chosen = self._rng.sample(list(MODELS), self._rng.randrange(4, len(MODELS) + 1))
+        chosen = self._rng.sample(list(MODELS), self._rng.randrange(6, len(MODELS) + 1))
         worker.start("run", "--select", *chosen)
 
     def _note(self, result: Result) -> None:
@@ -140,7 +140,7 @@ def _soak(server: PostgresServer, folder: Path, seconds: float, seed: int) -> in
     )
     lay_out(project, retries=10, retry_wait="0.1s")
     project.run()
-    place = Place(project.folder, path, "files")
+    place = Place(project.folder, path, "files", FORKS.Lock())
     stop, reports = FORKS.Event(), FORKS.Queue()
     roles: list[Callable[..., None]] = [write, maintain, check]
     actors: list[BaseProcess] = [

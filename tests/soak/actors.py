@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Event
+from multiprocessing.synchronize import Event, Lock
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.lake.extensions import load_extension
 from tests.functional.oracle import difference
-from tests.soak.lake import change
+from tests.soak.lake import BASE_TABLES, change
 
 _LATEST = (
     "SELECT dynamic_table, definition, base_snapshot, snapshot_id, "
@@ -50,11 +50,19 @@ class Report:
 
 @dataclass
 class Place:
-    """Where the lake is."""
+    """Where the lake is.
+
+    Attributes:
+        folder: the project's.
+        path: the catalog, as ATTACH takes it.
+        data_path: the folder of the lake's files.
+        alone: held by what DuckLake cannot do beside the other.
+    """
 
     folder: Path
     path: str
     data_path: str
+    alone: Lock
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -84,13 +92,18 @@ def write(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
     """
     rng, report = random.Random(seed), Report("writer")
     with place.connection() as connection:
-        while not stop.wait(rng.uniform(0.02, 0.2)):
-            report.counts[attempt(connection, change(rng))] += 1
+        while not stop.wait(rng.uniform(0.1, 0.4)):
+            with place.alone:
+                report.counts[attempt(connection, change(rng))] += 1
     reports.put(report)
 
 
 def maintain(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
-    """Maintain the lake: by our own command, and a step at a time by DuckLake's functions."""
+    """Maintain the lake: all of it by our own command, base tables by DuckLake's functions.
+
+    The latter never beside the writer, whose deletes they would lose, nor on dynamic tables
+    beside refreshes (docs/maintenance.md).
+    """
     rng, report = random.Random(seed), Report("maintenance")
     while not stop.is_set():
         with place.connection() as connection:
@@ -109,11 +122,12 @@ def _maintain(
     report: Report,
 ) -> None:
     while not stop.wait(rng.uniform(2, 6)):
-        if rng.random() < 0.1:
+        if rng.random() < 0.15:
             report.counts[f"dbt-dynamic maintain {_by_command(place)}"] += 1
             continue
         step = rng.choice(list(MAINTENANCE))
-        report.counts[f"{step} {attempt(connection, MAINTENANCE[step](connection))}"] += 1
+        with place.alone:
+            report.counts[f"{step} {attempt(connection, MAINTENANCE[step](connection))}"] += 1
 
 
 def _by_command(place: Place) -> str:
@@ -134,7 +148,7 @@ def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
     """Compare every dynamic table with its query at its pins, over and over."""
     rng, report = random.Random(seed), Report("checker")
     with place.connection() as connection:
-        while not stop.wait(rng.uniform(3, 6)):
+        while not stop.wait(rng.uniform(4, 8)):
             try:
                 compare_all(connection, report)
             except duckdb.Error as error:
@@ -201,10 +215,18 @@ def _fixed(*statements: str) -> Any:
     return lambda _: list(statements)
 
 
+def _of_base_tables(statement: str) -> Any:
+    return _fixed(*(statement.format(name) for name in BASE_TABLES))
+
+
 MAINTENANCE: dict[str, Any] = {
-    "flush": _fixed("CALL ducklake_flush_inlined_data('lake')"),
-    "merge": _fixed("CALL ducklake_merge_adjacent_files('lake')"),
-    "rewrite": _fixed("CALL ducklake_rewrite_data_files('lake', delete_threshold => 0.1)"),
+    "flush": _of_base_tables(
+        "CALL ducklake_flush_inlined_data('lake', schema_name => 'raw', table_name => '{}')"
+    ),
+    "merge": _of_base_tables("CALL ducklake_merge_adjacent_files('lake', '{}', schema => 'raw')"),
+    "rewrite": _of_base_tables(
+        "CALL ducklake_rewrite_data_files('lake', '{}', schema => 'raw', delete_threshold => 0.1)"
+    ),
     "expire": _expire,
     # A check or a refresh that has begun may still read them.
     "cleanup": _fixed(

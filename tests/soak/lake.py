@@ -14,6 +14,8 @@ _ORDERS = (
 _CUSTOMERS = "SELECT i AS customer, 'c' || i AS name, 'r' || i % 7 AS region FROM range(190) r(i)"
 _RATES = "SELECT 'r' || i AS region, (i + 1)::DECIMAL(10, 2) AS rate FROM range(6) r(i)"
 
+BASE_TABLES = {"orders": _ORDERS, "customers": _CUSTOMERS, "rates": _RATES}
+
 _O, _C, _R = (f"{{{{ source('raw', '{name}') }}}}" for name in ("orders", "customers", "rates"))
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "by_customer": (
@@ -59,9 +61,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def lay_out(project: LakeProject, **config: Any) -> None:
     """Make the base tables, and write the models."""
-    project.source("orders", _ORDERS)
-    project.source("customers", _CUSTOMERS)
-    project.source("rates", _RATES)
+    for name, sql in BASE_TABLES.items():
+        project.source(name, sql)
     for name, (sql, own) in MODELS.items():
         project.model(name, sql, **config, **own)
 

@@ -173,7 +173,8 @@ class Store:
         rows = self._rows(
             f"SELECT {schema}, {table}, refresh_id, definition, pinned_definition, comparable, "
             "fingerprint, config_fingerprint, columns, keys, pins, initialized, base_snapshot, "
-            f"result_snapshot, row_count FROM {self._name('state_log')} WHERE layout = {LAYOUT:d} {only}"
+            "result_snapshot, row_count "
+            f"FROM {self._name('state_log')} WHERE layout = {LAYOUT:d} {only}"
             f"QUALIFY row_number() OVER (PARTITION BY {schema}, {table} "
             "ORDER BY base_snapshot DESC) = 1 ORDER BY 1, 2"
         )
