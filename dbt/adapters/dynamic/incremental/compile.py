@@ -119,6 +119,8 @@ class Compiled:
             net = netted(self.top.columns, f"SELECT *\nFROM {delta}")
             return BagMerge(statement.write(net), self.unique_key)
         keys = self.unique_key or matchable
+        if not keys:  # those of a node below a filter that changed are of no use
+            raise self._no_keys()
         affected = f"SELECT DISTINCT {listed(keys)}\nFROM {delta}"
         return self._key_merge(keys, statement.write(affected), bool(self.unique_key), changes)
 
@@ -170,11 +172,14 @@ class Compiled:
                 f"DuckDB may compute the unique_key {', '.join(keys)} otherwise the next time",
             )
         if not keys and not self._matchable():
-            if open_columns(self.top):
-                raise _open_rows()
-            raise NotIncremental(
-                Reason.KEYS_NOT_IN_OUTPUT, "no column of the result tells its rows apart"
-            )
+            raise self._no_keys()
+
+    def _no_keys(self) -> NotIncremental:
+        if open_columns(self.top):
+            return _open_rows()
+        return NotIncremental(
+            Reason.KEYS_NOT_IN_OUTPUT, "no column of the result tells its rows apart"
+        )
 
 
 def compile_query(
