@@ -19,6 +19,7 @@ from dbt.adapters.dynamic.incremental.compile import Compiled
 from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.changes import (
+    FROM_STATISTICS,
     ChangeKind,
     Pin,
     SourceChange,
@@ -27,6 +28,7 @@ from dbt.adapters.dynamic.lake.changes import (
     misled_optimizers,
 )
 from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.query.functions import takes_extremes
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery
@@ -265,6 +267,7 @@ class Driver:
 
     def _build(self, state: _State, expected: Answer) -> None:
         query = self.lake.inline(state.case.query)
+        self._disable(query, frozenset())
         compiled = self._compile(query)
         tables = tuple(source.table for source in query.sources.values())
         state.compiled[tables] = compiled
@@ -274,6 +277,12 @@ class Driver:
             _compare(
                 "its normal form", answer(self.lake.connection, lower(compiled.text)), expected
             )
+
+    def _disable(self, query: ModelQuery, misled: frozenset[str]) -> None:
+        """Let the optimizers rest that must."""
+        if takes_extremes(query.extremes, query.functions, self.lake.functions):
+            misled |= FROM_STATISTICS
+        self._execute(f"SET GLOBAL disabled_optimizers = '{','.join(sorted(misled))}'")
 
     def _whole(
         self,
@@ -327,8 +336,7 @@ class Driver:
             *(change.table.table_id for change in changes.values()),
             *(pin.table_id for pin in state.pins.values()),
         ]
-        optimizers = ",".join(sorted(misled_optimizers(ids, commits)))
-        self._execute(f"SET GLOBAL disabled_optimizers = '{optimizers}'")
+        self._disable(query, misled_optimizers(ids, commits))
         if all(change.quiet for change in changes.values()):
             _compare("the table", self._target(), expected)
             self._pin(state, query)

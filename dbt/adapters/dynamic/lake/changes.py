@@ -30,6 +30,10 @@ _MISLED = {
     # or an internal error, after which DuckDB gives the whole database up.
     "cte_inlining": _ALTERS | {"dropped_table"},
 }
+# By this optimizer DuckDB 1.5.5 takes the min or max of a whole table from DuckLake's range of
+# values, where the table has no deletes. But a row that was inserted and deleted, or updated, in
+# one commit and is inlined has widened the range, and nothing tells.
+FROM_STATISTICS = frozenset({"statistics_propagation"})
 _KNOWN = _INSERTS | _DELETES | _COMPACTIONS | _MISLEADING | _ALTERS
 
 

@@ -17,6 +17,7 @@ from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
 from dbt.adapters.dynamic.lake.changes import (
+    FROM_STATISTICS,
     Pin,
     SourceChange,
     columns_moved,
@@ -27,7 +28,12 @@ from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
-from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
+from dbt.adapters.dynamic.query.functions import (
+    Functions,
+    called_macros,
+    takes_extremes,
+    unstable,
+)
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, Source, inline, untracked_names
@@ -182,8 +188,11 @@ class Planner:
                 "Set refresh_mode to 'auto' to allow a full refresh, change the query, or run "
                 "dbt with --full-refresh once if the cause is gone."
             ) from None
-        if quiet and decision.action is not RefreshAction.NO_DATA:
-            columns = self._columns(query)
+        if decision.action is not RefreshAction.NO_DATA:
+            if query is None or takes_extremes(query.extremes, query.functions, functions):
+                self._disable(FROM_STATISTICS)
+            if quiet:
+                columns = self._columns(query)
         return Plan(
             snapshot=snapshot,
             state=state,
