@@ -25,7 +25,7 @@ from dbt.adapters.dynamic.lake.changes import (
     SourceChange,
     columns_moved,
     compare,
-    misled_optimizers,
+    misled_by,
 )
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.functions import takes_extremes
@@ -267,7 +267,6 @@ class Driver:
 
     def _build(self, state: _State, expected: Answer) -> None:
         query = self.lake.inline(state.case.query)
-        self._disable(query, frozenset())
         compiled = self._compile(query)
         tables = tuple(source.table for source in query.sources.values())
         state.compiled[tables] = compiled
@@ -278,9 +277,15 @@ class Driver:
                 "its normal form", answer(self.lake.connection, lower(compiled.text)), expected
             )
 
-    def _disable(self, query: ModelQuery, misled: frozenset[str]) -> None:
-        """Let the optimizers rest that must."""
-        if takes_extremes(query.extremes, query.functions, self.lake.functions):
+    def _disable(
+        self,
+        query: ModelQuery,
+        compiled: Compiled | NotIncremental,
+        misled: frozenset[str] = frozenset(),
+    ) -> None:
+        """Let the optimizers rest that must, as the planner does."""
+        as_written = query.asof and isinstance(compiled, NotIncremental)
+        if not as_written and takes_extremes(query.extremes, query.functions, self.lake.functions):
             misled |= FROM_STATISTICS
         self._execute(f"SET GLOBAL disabled_optimizers = '{','.join(sorted(misled))}'")
 
@@ -293,6 +298,7 @@ class Driver:
     ) -> None:
         """Build the table as a whole."""
         text = query.at()
+        self._disable(query, compiled)
         if isinstance(compiled, Compiled) and compiled.settled:
             text = compiled.text
         state.note("built from", text)
@@ -332,11 +338,6 @@ class Driver:
             for key, source in query.sources.items()
         }
         state.note("changes", "\n".join(map(_shown, changes.values())))
-        ids = [
-            *(change.table.table_id for change in changes.values()),
-            *(pin.table_id for pin in state.pins.values()),
-        ]
-        self._disable(query, misled_optimizers(ids, commits))
         if all(change.quiet for change in changes.values()):
             _compare("the table", self._target(), expected)
             self._pin(state, query)
@@ -364,6 +365,7 @@ class Driver:
             return full
         for title, text in _texts(merge):
             state.note(title, text)
+        self._disable(query, compiled, misled_by({"lake": commits}, state.pins.values()))
         apply(lake.connection, "target", merge)
         self._pin(state, query)
         _compare("the table", self._target(), expected)

@@ -54,7 +54,8 @@ class Compiled:
         types: DuckDB's type of each column of the result, in order.
         columns: the columns that the query reads of each source, lower case.
         unique_key: columns that identify a row, as the user declared, lower case.
-        settled: the order of window functions was made total (see `text`).
+        settled: what DuckDB may decide one way or the other was written down (see `text`): the
+            order of window functions, NULLs in an ASOF join.
     """
 
     top: Node
@@ -67,7 +68,7 @@ class Compiled:
     def text(self) -> str:
         """The whole query in normal form at its pins, in the pinned-query language.
 
-        Where `settled`, a table must be built from this text: it decides ties as merges will.
+        Where `settled`, a table must be built from this text: it decides as merges will.
         """
         statement = Statement(self.columns)
         relation = statement.relation(self.top, Version.NEW)
@@ -241,7 +242,8 @@ def _compile(
         top = builder.named(top, names, qualified)  # columns without an alias
         columns = {key: frozenset(read) for key, read in builder.columns.items()}
         types = dict(zip(names, (kind for _, kind in wanted), strict=True))
-        compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settle)
+        settled = settle or builder.asof
+        compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settled)
         compiled.check()
         return compiled, builder.correlated
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -133,6 +133,24 @@ def misled_optimizers(table_ids: Iterable[int], commits: Iterable[Commit]) -> fr
         )
     )
     return frozenset(name for name, signs in _MISLED.items() if words & signs)
+
+
+def misled_by(commits: Mapping[str, Iterable[Commit]], pins: Iterable[Pin]) -> frozenset[str]:
+    """The optimizers of DuckDB that read pinned versions wrongly (:func:`misled_optimizers`).
+
+    Args:
+        commits: by lake in lower case, of those since the oldest pin at least.
+        pins: the versions.
+    """
+    return frozenset[str]().union(
+        *(
+            misled_optimizers(
+                [pin.table_id],
+                (c for c in commits.get(pin.key[0], ()) if c.snapshot_id > pin.snapshot),
+            )
+            for pin in pins
+        )
+    )
 
 
 def doubled(table_id: int, commits: Iterable[Commit]) -> bool:

@@ -77,6 +77,7 @@ class Reads:
         places: where a function or session name stands first: an offset in the query's UTF-8
             text, in bytes.
         extremes: whether a SELECT takes the min or max of all its rows, not group by group.
+        asof: whether there is an ASOF join.
     """
 
     tables: tuple[TableReference, ...]
@@ -86,6 +87,7 @@ class Reads:
     arguments: Mapping[str, int]
     places: Mapping[str, int]
     extremes: bool
+    asof: bool
 
 
 def _children(node: Any) -> Iterator[Any]:
@@ -131,6 +133,7 @@ class _Walk:
         self.arguments: dict[str, int] = {}
         self.places: dict[str, int] = {}
         self.extremes = False
+        self.asof = False
         self._one_group = False
 
     def walk(self, node: Any, ctes: frozenset[str]) -> None:
@@ -150,6 +153,7 @@ class _Walk:
                 ctes = ctes | {fold(entry["key"])}
         if kind == "RECURSIVE_CTE_NODE":
             ctes = ctes | {fold(node["cte_name"])}
+        self.asof = self.asof or node.get("ref_type") == "ASOF"
         if kind == "BASE_TABLE":
             self._table(node, ctes)
         elif kind == "TABLE_FUNCTION":
@@ -225,6 +229,7 @@ def reads(sql: str, tree: Tree) -> Reads:
         arguments=walk.arguments,
         places=walk.places,
         extremes=walk.extremes,
+        asof=walk.asof,
     )
 
 

@@ -22,7 +22,7 @@ from dbt.adapters.dynamic.lake.changes import (
     SourceChange,
     columns_moved,
     compare,
-    misled_optimizers,
+    misled_by,
 )
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
@@ -152,11 +152,6 @@ class Planner:
         fingerprint = self._fingerprint(query, functions)
         looking = time.perf_counter()
         commits = self._commits(state, pins)
-        read = [pin.table_id for pin in (*pins, *(state.pins if state else ()))]
-        own = catalog.table(model.key[1], model.key[2], snapshot)
-        tables = [*read, own.table_id] if own else read
-        for since in commits.values():
-            self._disable(misled_optimizers(tables, since))
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes = self._changes(state, query, commits) if rebuild is None and state else {}
         self.seconds_of_changes = time.perf_counter() - looking
@@ -189,7 +184,9 @@ class Planner:
                 "dbt with --full-refresh once if the cause is gone."
             ) from None
         if decision.action is not RefreshAction.NO_DATA:
-            if query is None or takes_extremes(query.extremes, query.functions, functions):
+            old = state.pins if state and decision.merge is not None else ()
+            self._disable(misled_by(commits, (*pins, *old)))
+            if self._takes_extremes(query, functions, compiled):
                 self._disable(FROM_STATISTICS)
             if quiet:
                 columns = self._columns(query)
@@ -221,6 +218,22 @@ class Planner:
                     f"query does not have; it has {', '.join(name for name, _ in columns)}."
                 )
         return columns
+
+    def _takes_extremes(
+        self,
+        query: ModelQuery | None,
+        functions: Functions,
+        compiled: Compiled | NotIncremental,
+    ) -> bool:
+        """Whether DuckDB might answer the query from statistics, and can be kept from it.
+
+        Of an ASOF join as the user wrote it the same optimizer takes NULLs out.
+        """
+        if query is None:
+            return True
+        if query.asof and isinstance(compiled, NotIncremental):
+            return False
+        return takes_extremes(query.extremes, query.functions, functions)
 
     def _fingerprint(self, query: ModelQuery | None, functions: Functions) -> str:
         """The meaning of the query: its own, of the settings, of the macros that it calls."""
