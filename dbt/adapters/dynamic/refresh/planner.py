@@ -156,6 +156,10 @@ class Planner:
         changes = self._changes(state, query, commits) if rebuild is None and state else {}
         self.seconds_of_changes = time.perf_counter() - looking
         quiet = rebuild is None and all(change.quiet for change in changes.values())
+        # Compiling lets DuckDB plan the query, over the old versions of altered sources, too.
+        altered = any(change.altered for change in changes.values())
+        old = state.pins if state and altered else ()
+        self._disable(misled_by(commits, (*pins, *old)))
         columns = () if quiet else self._columns(query)
         compiled: Compiled | NotIncremental
         if query is None or unpinned is not None:
@@ -184,8 +188,8 @@ class Planner:
                 "dbt with --full-refresh once if the cause is gone."
             ) from None
         if decision.action is not RefreshAction.NO_DATA:
-            old = state.pins if state and decision.merge is not None else ()
-            self._disable(misled_by(commits, (*pins, *old)))
+            if state and decision.merge is not None:
+                self._disable(misled_by(commits, state.pins))
             if self._takes_extremes(query, functions, compiled):
                 self._disable(FROM_STATISTICS)
             if quiet:
