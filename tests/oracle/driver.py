@@ -20,13 +20,15 @@ from dbt.adapters.dynamic.incremental.compile import Compiled
 from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.changes import (
+    FROM_STATISTICS,
     ChangeKind,
     Pin,
     SourceChange,
     compare,
-    misled_optimizers,
+    misled_by,
 )
 from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.query.functions import takes_extremes
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery
@@ -278,6 +280,18 @@ class Driver:
                 "its normal form", answer(self.lake.connection, lower(compiled.text)), expected
             )
 
+    def _disable(
+        self,
+        query: ModelQuery,
+        compiled: Compiled | NotIncremental,
+        misled: frozenset[str] = frozenset(),
+    ) -> None:
+        """Let the optimizers rest that must, as the planner does."""
+        as_written = query.asof and isinstance(compiled, NotIncremental)
+        if not as_written and takes_extremes(query.extremes, query.functions, self.lake.functions):
+            misled |= FROM_STATISTICS
+        self._execute(f"SET GLOBAL disabled_optimizers = '{','.join(sorted(misled))}'")
+
     def _whole(
         self,
         state: _State,
@@ -287,6 +301,7 @@ class Driver:
     ) -> None:
         """Build the table as a whole."""
         text = query.at()
+        self._disable(query, compiled)
         if isinstance(compiled, Compiled) and compiled.settled:
             text = compiled.text
         state.note("built from", text)
@@ -326,12 +341,6 @@ class Driver:
             for key, source in query.sources.items()
         }
         state.note("changes", "\n".join(map(_shown, changes.values())))
-        ids = [
-            *(change.table.table_id for change in changes.values()),
-            *(pin.table_id for pin in state.pins.values()),
-        ]
-        optimizers = ",".join(sorted(misled_optimizers(ids, commits)))
-        self._execute(f"SET GLOBAL disabled_optimizers = '{optimizers}'")
         if all(change.quiet for change in changes.values()):
             _compare("the table", self._target(), expected)
             self._pin(state, query)
@@ -363,6 +372,7 @@ class Driver:
             return full
         for title, text in _texts(merge):
             state.note(title, text)
+        self._disable(query, compiled, misled_by({"lake": commits}, state.pins.values()))
         apply(lake.connection, "target", merge)
         self._pin(state, query)
         _compare("the table", self._target(), expected)

@@ -156,6 +156,25 @@ def test_table_functions(sql: str, functions: set[str], calls: set[str], lab: La
 
 
 @pytest.mark.parametrize(
+    ("sql", "extremes"),
+    [
+        ("SELECT max(a) FROM t", True),
+        ("SELECT count(*), 1 + min(DISTINCT a) FROM t GROUP BY ()", True),
+        ("SELECT a FROM t WHERE a = (SELECT max(a) FROM t)", True),
+        ("WITH c AS (SELECT Min(a) AS a FROM t) SELECT a FROM c GROUP BY a", True),
+        ("SELECT a, max(b) FROM t GROUP BY ROLLUP (a)", True),
+        ("SELECT 1 FROM t GROUP BY ALL HAVING max(a) > 1", True),
+        ("SELECT a, max(b) FROM t GROUP BY a", False),
+        ("SELECT a, max((SELECT sum(b) FROM u)) FROM t GROUP BY a HAVING min(b) > 1", False),
+        ("SELECT count(*) FROM (SELECT max(a) FROM t GROUP BY b)", False),
+        ("SELECT arg_max(a, b) FROM t", False),
+    ],
+)
+def test_extremes_of_all_rows(sql: str, extremes: bool, lab: Lab) -> None:
+    assert _reads(lab, sql).extremes is extremes
+
+
+@pytest.mark.parametrize(
     ("sql", "names"),
     [
         ("SELECT current_date, CURRENT_TIMESTAMP FROM t", {"current_date", "current_timestamp"}),

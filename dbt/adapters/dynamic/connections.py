@@ -32,6 +32,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
 
     TYPE = "dynamic"
     _TURN = Turn()
+    _THREAD = threading.local()
     _DISABLED_BEFORE: ClassVar[str | None] = None
 
     def __init__(self, config: Any, mp_context: Any) -> None:
@@ -73,6 +74,29 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             return rows
         finally:
             handle.close()
+
+    @contextmanager
+    def exception_handler(self, sql: str, connection_name: str = "master") -> Iterator[None]:
+        if not getattr(self._THREAD, "keeps_transaction", False):
+            with super().exception_handler(sql, connection_name):
+                yield
+            return
+        try:
+            yield
+        except duckdb.Error as error:
+            raise DbtRuntimeError(str(error)) from error
+
+    @contextmanager
+    def kept_transaction(self) -> Iterator[None]:
+        """A statement that fails meanwhile leaves the transaction open; dbt would roll it back.
+
+        DuckDB goes on after an error of its binder, and refuses all that follows others.
+        """
+        self._THREAD.keeps_transaction = True
+        try:
+            yield
+        finally:
+            self._THREAD.keeps_transaction = False
 
     def disable(self, optimizers: frozenset[str]) -> None:
         """Let optimizers of DuckDB rest until the turn ends.

@@ -395,8 +395,9 @@ class DynamicAdapter(DuckDBAdapter):
         }
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        _, cursor = self.connections.add_select_query(sql)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        with self.connections.kept_transaction():
+            _, cursor = self.connections.add_select_query(sql)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
 

@@ -54,7 +54,8 @@ class Compiled:
         types: DuckDB's type of each column of the result, in order.
         columns: the columns that the query reads of each source, lower case.
         unique_key: columns that identify a row, as the user declared, lower case.
-        settled: the order of window functions was made total (see `text`).
+        settled: what DuckDB may decide one way or the other was written down (see `text`): the
+            order of window functions, NULLs in an ASOF join.
     """
 
     top: Node
@@ -67,7 +68,7 @@ class Compiled:
     def text(self) -> str:
         """The whole query in normal form at its pins, in the pinned-query language.
 
-        Where `settled`, a table must be built from this text: it decides ties as merges will.
+        Where `settled`, a table must be built from this text: it decides as merges will.
         """
         statement = Statement(self.columns)
         relation = statement.relation(self.top, Version.NEW)
@@ -119,6 +120,8 @@ class Compiled:
             net = netted(self.top.columns, f"SELECT *\nFROM {delta}")
             return BagMerge(statement.write(net), self.unique_key)
         keys = self.unique_key or matchable
+        if not keys:  # those of a node below a filter that changed are of no use
+            raise self._no_keys()
         affected = f"SELECT DISTINCT {listed(keys)}\nFROM {delta}"
         return self._key_merge(keys, statement.write(affected), bool(self.unique_key), changes)
 
@@ -170,11 +173,14 @@ class Compiled:
                 f"DuckDB may compute the unique_key {', '.join(keys)} otherwise the next time",
             )
         if not keys and not self._matchable():
-            if open_columns(self.top):
-                raise _open_rows()
-            raise NotIncremental(
-                Reason.KEYS_NOT_IN_OUTPUT, "no column of the result tells its rows apart"
-            )
+            raise self._no_keys()
+
+    def _no_keys(self) -> NotIncremental:
+        if open_columns(self.top):
+            return _open_rows()
+        return NotIncremental(
+            Reason.KEYS_NOT_IN_OUTPUT, "no column of the result tells its rows apart"
+        )
 
 
 def compile_query(
@@ -237,7 +243,8 @@ def _compile(
         builder.note_tables(top)
         columns = {key: frozenset(read) for key, read in builder.columns.items()}
         types = dict(zip(names, (kind for _, kind in wanted), strict=True))
-        compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settle)
+        settled = settle or builder.asof
+        compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settled)
         compiled.check()
         return compiled, builder.correlated
 

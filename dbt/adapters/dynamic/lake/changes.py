@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -31,6 +31,10 @@ _MISLED = {
     # or an internal error, after which DuckDB gives the whole database up.
     "cte_inlining": _ALTERS | {"dropped_table"},
 }
+# By this optimizer DuckDB 1.5.5 takes the min or max of a whole table from DuckLake's range of
+# values, where the table has no deletes. But a row that was inserted and deleted, or updated, in
+# one commit and is inlined has widened the range, and nothing tells.
+FROM_STATISTICS = frozenset({"statistics_propagation"})
 _KNOWN = _INSERTS | _DELETES | _COMPACTIONS | _MISLEADING | _ALTERS
 
 
@@ -151,6 +155,24 @@ def compacted(table_id: int, commits: Iterable[Commit]) -> bool:
     fewer (which are inlined) both commit, in either order, and the deletes are lost.
     """
     return bool(words_for(table_id, commits) & (_COMPACTIONS | _REWRITE))
+
+
+def misled_by(commits: Mapping[str, Iterable[Commit]], pins: Iterable[Pin]) -> frozenset[str]:
+    """The optimizers of DuckDB that read pinned versions wrongly (:func:`misled_optimizers`).
+
+    Args:
+        commits: by lake in lower case, of those since the oldest pin at least.
+        pins: the versions.
+    """
+    return frozenset[str]().union(
+        *(
+            misled_optimizers(
+                [pin.table_id],
+                (c for c in commits.get(pin.key[0], ()) if c.snapshot_id > pin.snapshot),
+            )
+            for pin in pins
+        )
+    )
 
 
 def doubled(table_id: int, commits: Iterable[Commit]) -> bool:

@@ -49,8 +49,9 @@ class Engine:
         """
         answer = json.loads(
             self._rows(
+                # Not skip_empty: of ROLLUP (a) it leaves what GROUP BY a is.
                 f"SELECT json_serialize_sql({literal(sql)}, skip_null := true, "
-                "skip_empty := true, skip_default := true)"
+                "skip_default := true)"
             )[0][0]
         )
         if answer["error"]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
-from dbt.adapters.dynamic.query.tree import SESSION_NAMES
+from dbt.adapters.dynamic.query.tree import EXTREMES, SESSION_NAMES
 
 
 @dataclass(frozen=True)
@@ -137,19 +137,38 @@ def _computes(facts: list[FunctionFact]) -> bool:
 
 def called_macros(calls: Iterable[str], functions: Functions) -> list[str]:
     """The definitions of the users' macros that a query calls, also within others, sorted."""
-    found: set[str] = set()
+    return sorted(
+        f"{name}{fact.definition}"
+        for name in _reached(calls, functions)
+        for fact in functions.get(name, [])
+        if fact.user_macro
+    )
+
+
+def takes_extremes(written: bool, calls: Iterable[str], functions: Functions) -> bool:
+    """Whether a query takes the min or max of all rows of something.
+
+    DuckDB may answer that from statistics; see
+    :data:`~dbt.adapters.dynamic.lake.changes.FROM_STATISTICS`.
+
+    Args:
+        written: the query says so itself.
+        calls: what it calls; a macro may say so.
+        functions: DuckDB's function catalog.
+    """
+    return written or bool(_reached(set(calls) - EXTREMES, functions) & EXTREMES)
+
+
+def _reached(calls: Iterable[str], functions: Functions) -> set[str]:
+    """All functions that calls lead to, through macros."""
     seen: set[str] = set()
     todo = list(calls)
     while todo:
         name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        for fact in functions.get(name, []):
-            if fact.user_macro:
-                found.add(f"{name}{fact.definition}")
-            todo.extend(fact.calls)
-    return sorted(found)
+        if name not in seen:
+            seen.add(name)
+            todo.extend(call for fact in functions.get(name, []) for call in fact.calls)
+    return seen
 
 
 def aggregate_names(functions: Functions) -> frozenset[str]:

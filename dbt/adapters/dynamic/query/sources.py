@@ -95,6 +95,8 @@ class ModelQuery:
         places: where each of these names stands first, as `` (line 3, column 7)``.
         pinnable: False where a name could not be found in the text; then the query can only be
             read as it is.
+        extremes: whether it takes the min or max of all rows of something.
+        asof: whether it has an ASOF join.
         fingerprint: what the query means, whatever its spelling, comments and pins: a SHA-256.
     """
 
@@ -110,6 +112,8 @@ class ModelQuery:
     arguments: dict[str, int] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     pinnable: bool = True
+    extremes: bool = False
+    asof: bool = False
     fingerprint: str = ""
 
     def at(self, snapshots: Mapping[tuple[str, str, str], int] | None = None) -> str:
@@ -195,6 +199,8 @@ def _inline(
         raise RecursionError("views are nested too deeply")
     found = reads(sql, parse_tree(sql))
     query.functions |= found.functions
+    query.extremes = query.extremes or found.extremes
+    query.asof = query.asof or found.asof
     query.session_names |= found.session_names
     query.table_functions |= found.table_functions - _PURE_TABLE_FUNCTIONS
     for name, count in found.arguments.items():

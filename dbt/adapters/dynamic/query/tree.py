@@ -34,6 +34,8 @@ SESSION_NAMES = frozenset(
     }
 )
 
+EXTREMES = frozenset({"min", "max"})
+
 _NAME_PART = re.compile(rb'"(?:[^"]|"")*"|[^\s".,;()\[\]\'=<>+*/%-]+')
 _DOT = re.compile(rb"\s*\.\s*")
 
@@ -74,6 +76,8 @@ class Reads:
         arguments: for each function the fewest arguments that a call of it has.
         places: where a function or session name stands first: an offset in the query's UTF-8
             text, in bytes.
+        extremes: whether a SELECT takes the min or max of all its rows, not group by group.
+        asof: whether there is an ASOF join.
     """
 
     tables: tuple[TableReference, ...]
@@ -82,6 +86,8 @@ class Reads:
     session_names: frozenset[str]
     arguments: Mapping[str, int]
     places: Mapping[str, int]
+    extremes: bool
+    asof: bool
 
 
 def _children(node: Any) -> Iterator[Any]:
@@ -112,6 +118,11 @@ def _name_span(text: bytes, start: int, parts: list[str]) -> tuple[int, int] | N
     return start, end
 
 
+def _one_group(select: Tree) -> bool:
+    """Whether a SELECT with aggregates has a group of all rows: no GROUP BY, or an empty set."""
+    return not select.get("group_expressions") or [] in select.get("group_sets", [])
+
+
 class _Walk:
     def __init__(self, sql: str) -> None:
         self.text = sql.encode()
@@ -121,6 +132,9 @@ class _Walk:
         self.session_names: set[str] = set()
         self.arguments: dict[str, int] = {}
         self.places: dict[str, int] = {}
+        self.extremes = False
+        self.asof = False
+        self._one_group = False
 
     def walk(self, node: Any, ctes: frozenset[str]) -> None:
         if not isinstance(node, dict):
@@ -128,6 +142,9 @@ class _Walk:
                 self.walk(child, ctes)
             return
         kind = node.get("type")
+        around = self._one_group
+        if kind == "SELECT_NODE":
+            self._one_group = _one_group(node)
         if "cte_map" in node:
             for entry in node["cte_map"].get("map", []):
                 # A CTE sees the ones before it; its own name is a CTE only inside a recursive one,
@@ -136,6 +153,7 @@ class _Walk:
                 ctes = ctes | {fold(entry["key"])}
         if kind == "RECURSIVE_CTE_NODE":
             ctes = ctes | {fold(node["cte_name"])}
+        self.asof = self.asof or node.get("ref_type") == "ASOF"
         if kind == "BASE_TABLE":
             self._table(node, ctes)
         elif kind == "TABLE_FUNCTION":
@@ -153,10 +171,12 @@ class _Walk:
         for key, child in node.items():
             if key != "cte_map" and not (kind == "TABLE_FUNCTION" and key == "function"):
                 self.walk(child, ctes)
+        self._one_group = around
 
     def _call(self, names: set[str], node: Tree) -> None:
         name = fold(node["function_name"])
         names.add(name)
+        self.extremes = self.extremes or (self._one_group and name in EXTREMES)
         count = len(node.get("children", []))
         self.arguments[name] = min(count, self.arguments.get(name, count))
         self._place(name, node)
@@ -208,6 +228,8 @@ def reads(sql: str, tree: Tree) -> Reads:
         session_names=frozenset(walk.session_names),
         arguments=walk.arguments,
         places=walk.places,
+        extremes=walk.extremes,
+        asof=walk.asof,
     )
 
 

@@ -7,7 +7,7 @@ is read.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dbt_common.exceptions import DbtRuntimeError
@@ -17,11 +17,24 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
-from dbt.adapters.dynamic.lake.changes import Pin, SourceChange, compare, misled_optimizers
+from dbt.adapters.dynamic.lake.changes import (
+    FROM_STATISTICS,
+    ChangeKind,
+    Pin,
+    SourceChange,
+    compare,
+    misled_by,
+    misled_optimizers,
+)
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
-from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
+from dbt.adapters.dynamic.query.functions import (
+    Functions,
+    called_macros,
+    takes_extremes,
+    unstable,
+)
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
 from dbt.adapters.dynamic.refresh.consistency import (
@@ -166,17 +179,16 @@ class Planner:
         fingerprint = self._fingerprint(query, functions)
         looking = time.perf_counter()
         commits = self._commits(state, pins)
-        read = [pin.table_id for pin in (*pins, *(state.pins if state else ()))]
-        own = catalog.table(model.key[1], model.key[2], snapshot)
-        tables = [*read, own.table_id] if own else read
-        for since in commits.values():
-            self._disable(misled_optimizers(tables, since))
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes: Mapping[SourceKey, SourceChange] = {}
         if rebuild is None and state is not None:
             changes = self._changes(state, query, commits)
         self.seconds_of_changes = time.perf_counter() - looking
         quiet = rebuild is None and all(change.quiet for change in changes.values())
+        # Compiling lets DuckDB plan the query, over the old versions of altered sources, too.
+        other = any(c.altered or c.kind is ChangeKind.REPLACED for c in changes.values())
+        old = state.pins if state and other else ()
+        self._disable(misled_by(commits, (*pins, *old)))
         columns = () if quiet else self._columns(query)
         compiled: Compiled | NotIncremental
         if query is None or unpinned is not None:
@@ -210,8 +222,13 @@ class Planner:
                 "Set refresh_mode to 'auto' to allow a full refresh, change the query, or run "
                 "dbt with --full-refresh once if the cause is gone."
             ) from None
-        if quiet and decision.action is not RefreshAction.NO_DATA:
-            columns = self._columns(query)
+        if decision.action is not RefreshAction.NO_DATA:
+            if state and decision.merge is not None:
+                self._disable(misled_by(commits, state.pins))
+            if self._takes_extremes(query, functions, compiled):
+                self._disable(FROM_STATISTICS)
+            if quiet:
+                columns = self._columns(query)
         asked = model.partial or model.full_refresh
         if state and state.initialized and self._as_built and columns and not asked:
             rule = model.config.on_schema_change
@@ -236,6 +253,17 @@ class Planner:
             damaged=self._damaged,
         )
 
+    def _differs_from(self, snapshot: int | None, commits: Mapping[str, Sequence[Commit]]) -> bool:
+        """Whether the table has other rows than at a snapshot, if that must be looked at."""
+        key = self.model.key
+        if snapshot is None:
+            return False
+        table = self._catalog.table(key[1], key[2], snapshot)
+        if table is not None:
+            later = (c for c in commits[key[0]] if c.snapshot_id > snapshot)
+            self._disable(misled_optimizers([table.table_id], later))
+        return rows_differ(self._rows, str(self.model.target), snapshot)
+
     def _columns(self, query: ModelQuery | None) -> tuple[tuple[str, str], ...]:
         """Names and types of the query's columns, the `unique_key` among them."""
         columns = tuple(self._engine.describe(self._text(query)))
@@ -247,6 +275,22 @@ class Planner:
                     f"query does not have; it has {', '.join(name for name, _ in columns)}."
                 )
         return columns
+
+    def _takes_extremes(
+        self,
+        query: ModelQuery | None,
+        functions: Functions,
+        compiled: Compiled | NotIncremental,
+    ) -> bool:
+        """Whether DuckDB might answer the query from statistics, and can be kept from it.
+
+        Of an ASOF join as the user wrote it the same optimizer takes NULLs out.
+        """
+        if query is None:
+            return True
+        if query.asof and isinstance(compiled, NotIncremental):
+            return False
+        return takes_extremes(query.extremes, query.functions, functions)
 
     def _fingerprint(self, query: ModelQuery | None, functions: Functions) -> str:
         """The meaning of the query: its own, of the settings, of the macros that it calls."""
@@ -434,10 +478,7 @@ class Planner:
                 "its files were merged or flushed while its last refresh committed, and DuckLake "
                 "may have lost what that deleted",
             )
-        if check.modified or (
-            check.same_if_equal_at is not None
-            and rows_differ(self._rows, str(self.model.target), check.same_if_equal_at)
-        ):
+        if check.modified or self._differs_from(check.same_if_equal_at, commits):
             return Explained(
                 Reason.TARGET_MODIFIED, "its rows were changed by something else than a refresh"
             )

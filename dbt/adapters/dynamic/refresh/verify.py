@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
-from dbt.adapters.dynamic.lake.changes import Pin, doubled, misled_optimizers
+from dbt.adapters.dynamic.lake.changes import FROM_STATISTICS, Pin, doubled, misled_optimizers
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
@@ -134,7 +134,7 @@ class Verifier:
             return False
         commits = lake.commits(pin.snapshot - 1, lake.current_snapshot())
         expired = not commits or commits[0].snapshot_id != pin.snapshot
-        self._disable(misled_optimizers([pin.table_id], commits))
+        self._disable(misled_optimizers([pin.table_id], commits) | FROM_STATISTICS)
         return not expired and not doubled(pin.table_id, commits[1:])
 
     def _compare(self, one: Verified, key: RelationKey, state: State) -> None:

@@ -91,6 +91,7 @@ class Builder:
     Attributes:
         columns: the columns that the query reads of each source, lower case.
         correlated: a query within an expression looks outside.
+        asof: there is an inner ASOF join, which leaves NULLs to DuckDB's optimizer as it stands.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Builder:
         self.settle = settle
         self.columns: dict[SourceKey, set[str]] = {}
         self.correlated = False
+        self.asof = False
         self._sources = sources
         self._aggregates = aggregates
         self._describe = describe

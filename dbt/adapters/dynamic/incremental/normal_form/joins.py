@@ -144,6 +144,16 @@ def _add(
         ]
         touch = " AND ".join(same) or "TRUE"
         pending.open_aliases.add(alias)  # of several rows of the same time one is taken
+    if join is Join.ASOF:
+        # Whether a NULL finds a partner there depends on what DuckDB's optimizer filters before.
+        builder.asof = True
+        pending.where += [
+            exp.Not(this=exp.Is(this=exp.paren(side.copy()), expression=exp.null()))
+            for part in conditions
+            if isinstance(part, exp.GT | exp.GTE | exp.LT | exp.LTE)
+            for side in (part.left, part.right)
+            if alias not in {column.table for column in side.find_all(exp.Column)}
+        ]
     pending.items[-1] = Item(alias, join, node, "", render(on), touch, tuple(equal))
 
 

@@ -35,7 +35,7 @@ from dbt.adapters.dynamic.incremental.normal_form.scope import (
 )
 from dbt.adapters.dynamic.incremental.relations import listed
 from dbt.adapters.dynamic.names import quoted
-from dbt.adapters.dynamic.query.qualify import place, render
+from dbt.adapters.dynamic.query.qualify import place, render, unsupported
 
 if TYPE_CHECKING:
     from dbt.adapters.dynamic.incremental.normal_form.builder import Builder, Ctes
@@ -62,6 +62,9 @@ def build(builder: Builder, query: exp.Expr, pending: Pending, ctes: Ctes) -> No
     ctes = builder.with_ctes(inner, ctes) if inner.args.get("with_") else ctes
     for select in query.find_all(exp.Query):
         builder.refuse_clauses(select)
+    for join in query.find_all(exp.Join):
+        if join.method == "ASOF":
+            raise unsupported("ASOF JOIN in a correlated subquery", join)
     taken_apart = _take_apart(builder, inner, pending, ctes)
     first = len(pending.relations)
     _mark(builder, query, pending, ctes)
