@@ -31,15 +31,11 @@ POINTS = {
     ],
     "sqlite": [
         ("by_customer", "before_commit"),
-        ("by_customer", "after_affected_keys"),
         ("large", "after_bookkeeping"),
-        ("by_customer", "after_commit"),
     ],
     "postgres": [
         ("by_customer", "after_bookkeeping"),
-        ("by_customer", "after_insert"),
         ("large", "after_delete_rows"),
-        ("by_customer", "before_commit"),
         ("by_customer", "after_commit"),
     ],
 }

@@ -23,7 +23,7 @@ MERGES = (
 
 @pytest.mark.parametrize(
     ("catalog", "count"),
-    [("sqlite", 2), ("postgres", 2), ("postgres", 4), ("postgres", 8)],
+    [("sqlite", 2), ("postgres", 4), ("postgres", 8)],
     indirect=["catalog"],
 )
 def test_processes(project: LakeProject, catalog: dict[str, Any], count: int) -> None:
