@@ -100,18 +100,17 @@ class LakeCatalog:
 
     def metadata(self, table: str) -> str:
         """The quoted name of a metadata table."""
-        schema = self.metadata_schema
-        return quoted(f"__ducklake_metadata_{self.database}", *([schema] if schema else []), table)
+        return quoted(f"__ducklake_metadata_{self.database}", *self._metadata_schema, table)
 
     @cached_property
-    def metadata_schema(self) -> str:
-        """The schema of the metadata tables: "" for a file, else what the catalog tells."""
+    def _metadata_schema(self) -> tuple[str, ...]:
+        """The schema of the metadata tables: none for a file, else what the catalog tells."""
         rows = self._rows(
             "SELECT DISTINCT schema_name FROM duckdb_tables() "
             "WHERE table_name = 'ducklake_snapshot' "
             f"AND database_name = {literal(f'__ducklake_metadata_{self.database}')}"
         )
-        return str(rows[0][0]) if len(rows) == 1 else ""
+        return (rows[0][0],) if len(rows) == 1 else ()
 
     def current_snapshot(self) -> int:
         """The snapshot that the transaction sees; fixed by DuckLake at the first touch."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
-from dbt.adapters.dynamic.names import literal, quoted
+from dbt.adapters.dynamic.names import literal
 
 _EXCLUSIVE = frozenset({"duckdb", "sqlite"})
 
@@ -43,16 +43,16 @@ class Others:
         return kind == "postgres"
 
     def open(self) -> frozenset[str]:
-        """PostgreSQL's ids of the open transactions that read or write the lake.
+        """PostgreSQL's ids of the open transactions that read or write a lake of its database.
 
         Within a transaction its own is one of them.
         """
-        snapshots = quoted(self.catalog.metadata_schema, "ducklake_snapshot")
         locks = (
             "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' "
             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND relation IN (SELECT oid FROM pg_class WHERE relname = 'ducklake_snapshot') "
             # DuckDB asks on a connection of its own, which is not DuckLake's.
-            f"AND relation = {literal(snapshots)}::regclass AND pid <> pg_backend_pid()"
+            "AND pid <> pg_backend_pid()"
         )
         metadata = literal(f"__ducklake_metadata_{self.catalog.database}")
         return frozenset(
