@@ -79,6 +79,7 @@ class DynamicAdapter(DuckDBAdapter):
                 "pip install --force-reinstall --no-deps sqlglot."
             )
         self._invocation = Invocation()
+        self._catalogs: dict[str, LakeCatalog] = {}
         self._session = Session(
             self._rows,
             self.connections.aside,
@@ -390,9 +391,10 @@ class DynamicAdapter(DuckDBAdapter):
 
     def _lakes(self) -> dict[str, LakeCatalog]:
         credentials = self.config.credentials
-        return {
-            fold(name): LakeCatalog(self._rows, name) for name in sorted(credentials._ducklake_dbs)
-        }
+        for name in sorted(credentials._ducklake_dbs):
+            if fold(name) not in self._catalogs:
+                self._catalogs[fold(name)] = LakeCatalog(self._rows, name)
+        return self._catalogs
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connections.kept_transaction():

@@ -97,6 +97,7 @@ class LakeCatalog:
     def __init__(self, rows: Rows, database: str) -> None:
         self._rows = rows
         self.database = database
+        self._versions: dict[tuple[str, str, int], TableVersion | None] = {}
 
     def metadata(self, table: str) -> str:
         """The quoted name of a metadata table."""
@@ -137,7 +138,16 @@ class LakeCatalog:
         )
 
     def table(self, schema: str, name: str, snapshot: int) -> TableVersion | None:
-        """The table of this name (any case) at a snapshot, or None."""
+        """The table of this name (any case) at a snapshot, or None.
+
+        What a snapshot says never changes, so it is asked once.
+        """
+        key = fold(schema), fold(name), snapshot
+        if key not in self._versions:
+            self._versions[key] = self._table(*key)
+        return self._versions[key]
+
+    def _table(self, schema: str, name: str, snapshot: int) -> TableVersion | None:
         rows = self._rows(
             "SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name, "
             "c.column_id, c.column_name, c.column_type, c.parent_column "
@@ -145,8 +155,8 @@ class LakeCatalog:
             f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
             f"LEFT JOIN {self.metadata('ducklake_column')} c "
             f"ON c.table_id = t.table_id AND {_live(snapshot, 'c')} "
-            f"WHERE {folded('t.table_name')} = {literal(fold(name))} "
-            f"AND {folded('s.schema_name')} = {literal(fold(schema))} "
+            f"WHERE {folded('t.table_name')} = {literal(name)} "
+            f"AND {folded('s.schema_name')} = {literal(schema)} "
             f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')} "
             "ORDER BY c.column_order, c.column_id"
         )
