@@ -41,7 +41,6 @@ def instance() -> duckdb.DuckDBPyConnection:
     """A DuckDB instance with DuckLake. To load an extension takes longer than most tests do."""
     connection = duckdb.connect(config={"threads": 1})
     load_extension(connection, "ducklake")
-    connection.execute("SET GLOBAL asof_loop_join_threshold = 0")  # as the adapter does
     return connection
 
 

@@ -47,9 +47,11 @@ A place (line, column) is that of the construct in the model's SQL.
 
 *inserts only* is what happens when rows were only inserted into the table that the query names
 first, and no other table changed.
-*ties settled* says that an inner window or DISTINCT ON decides which rows there are and that its
-ORDER BY leaves ties: the table is built with the remaining columns as tie-breakers, so that every
-refresh decides alike.
+*settled* says that the table is built from the normal form of its query, in which what DuckDB may
+decide one way or the other is written down, so that every refresh decides alike: where an inner
+window or DISTINCT ON decides which rows there are and its ORDER BY leaves ties, the remaining
+columns break them; and a NULL on the left of an ASOF join finds no partner (DuckDB 1.5.5 sometimes
+finds it the greatest one).
 
 The tables are `orders (id, customer, product, quantity, amount, placed, address, tags)`,
 `customers (customer, name, region, "Tier")` and `regions (region, country)`; the views
@@ -100,7 +102,7 @@ def verdict(lab: Lab, pair: Pair) -> str:
     inserts = _merge(lab, compiled, query, only)
     if not pair.changes and inserts != found:
         found += f"; inserts only: {inserts}"
-    return f"{found}; ties settled" if compiled.settled else found
+    return f"{found}; settled" if compiled.settled else found
 
 
 def _merge(lab: Lab, compiled: Compiled, query: ModelQuery, kinds: dict[str, str]) -> str:

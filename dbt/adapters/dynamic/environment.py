@@ -41,9 +41,6 @@ class LakeEnvironment(LocalEnvironment):
             connection.execute(statement)
         for attachment in creds.attachments:
             connection.execute(attachment.to_sql())
-        # DuckDB 1.5.5 joins few rows by another algorithm, which matches NULLs otherwise: a row
-        # would get another partner when it is recomputed alone.
-        connection.execute("SET GLOBAL asof_loop_join_threshold = 0")
         return connection
 
     @classmethod

@@ -91,7 +91,7 @@ class Builder:
     Attributes:
         columns: the columns that the query reads of each source, lower case.
         correlated: a query within an expression looks outside.
-        asof: there is an inner ASOF join, which leaves NULLs to DuckDB's optimizer as it stands.
+        asof: there is an ASOF join, in which DuckDB takes NULLs otherwise as it stands.
     """
 
     def __init__(

@@ -144,17 +144,47 @@ def _add(
         ]
         touch = " AND ".join(same) or "TRUE"
         pending.open_aliases.add(alias)  # of several rows of the same time one is taken
-    if join is Join.ASOF:
-        # Whether a NULL finds a partner there depends on what DuckDB's optimizer filters before.
         builder.asof = True
-        pending.where += [
-            exp.Not(this=exp.Is(this=exp.paren(side.copy()), expression=exp.null()))
-            for part in conditions
-            if isinstance(part, exp.GT | exp.GTE | exp.LT | exp.LTE)
-            for side in (part.left, part.right)
-            if alias not in {column.table for column in side.find_all(exp.Column)}
-        ]
+        on = _without_nulls(pending, alias, join, conditions)
     pending.items[-1] = Item(alias, join, node, "", render(on), touch, tuple(equal))
+
+
+def _without_nulls(
+    pending: Pending, alias: str, join: Join, conditions: list[exp.Expr]
+) -> exp.Expr:
+    """The condition of an ASOF join in which a NULL on the left finds no partner, as in SQL.
+
+    DuckDB 1.5.5 joins many rows by an algorithm that takes NULL for the greatest value. Of an
+    inner join its optimizer filters NULLs before, where it runs and sees them.
+
+    Returns:
+        The condition of a left join, which finds no equal row then; that of an inner join stays,
+        and what it should not have found is filtered afterwards.
+    """
+    on = exp.and_(*(part.copy() for part in conditions), copy=False)
+    there = [
+        exp.Not(this=exp.Is(this=exp.paren(side.copy()), expression=exp.null()))
+        for part in conjuncts(on)
+        if isinstance(part, exp.GT | exp.GTE | exp.LT | exp.LTE)
+        for side in _left_sides(part, alias)
+    ]
+    if join is Join.ASOF:
+        pending.where += there
+        return on
+    for part in conjuncts(on):
+        for side in _left_sides(part, alias) if isinstance(part, exp.EQ) else ():
+            side.replace(exp.Case().when(exp.and_(*there), side.copy()))
+            return on
+    return on  # without an equality DuckDB does it right
+
+
+def _left_sides(condition: exp.Binary, alias: str) -> list[exp.Expr]:
+    """The sides of a comparison that say nothing of a relation."""
+    return [
+        side
+        for side in (condition.left, condition.right)
+        if alias not in {column.table for column in side.find_all(exp.Column)}
+    ]
 
 
 def _equal(pending: Pending, condition: exp.Expr, alias: str) -> Iterator[tuple[Column, str]]:
