@@ -76,7 +76,10 @@ class DbtProcess:
         """
         if not self.pipe.poll(_PATIENCE):
             raise TimeoutError("dbt does not end")
-        result: Result = self.pipe.recv()
+        try:
+            result: Result = self.pipe.recv()
+        except ConnectionResetError as error:  # killed before it read what was sent
+            raise EOFError from error
         return result
 
     def run(self, *arguments: str) -> Result:

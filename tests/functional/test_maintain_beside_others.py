@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import pytest
 
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.upkeep import LakeUpkeep, TableWork
 from dbt.adapters.dynamic.maintenance import compaction
 from tests.functional.catalogs import any_catalog, on
@@ -29,12 +32,13 @@ def small_files(project: LakeProject) -> LakeProject:
     return project
 
 
-def fence(project: LakeProject) -> str:
-    """The name of the one dynamic table's fence."""
-    ((name,),) = project.sql(
-        "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'fence_%'"
-    )
-    return f"dbt_dynamic.{name}"
+def others(connection: duckdb.DuckDBPyConnection) -> Others:
+    """The locks of another client's transaction."""
+
+    def rows(sql: str) -> list[Any]:
+        return connection.execute(sql).fetchall()
+
+    return Others(rows, LakeCatalog(rows, "lake"))
 
 
 @any_catalog
@@ -45,56 +49,68 @@ def test_small_files_are_merged(small_files: LakeProject) -> None:
 
 
 @on("postgres")
-def test_a_dynamic_table_is_leased_while_it_is_compacted(
+def test_a_dynamic_table_is_compacted_while_nobody_refreshes_it(
     small_files: LakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: dict[str, str] = {}
-    look = f"SELECT refresh_id FROM {fence(small_files)}"
+    shared: dict[str, bool] = {}
     merge = LakeUpkeep.merge
+    with small_files.somebody_else() as other:
 
-    def merging(self: LakeUpkeep, table: TableWork) -> tuple[int, int]:
-        with small_files.somebody_else() as other:
-            held[table.name] = other.execute(look).fetchall()[0][0]
-        return merge(self, table)
+        def merging(self: LakeUpkeep, table: TableWork) -> tuple[int, int]:
+            shared[table.name] = others(other).share(table.schema, table.name)
+            return merge(self, table)
 
-    monkeypatch.setattr(LakeUpkeep, "merge", merging)
-    maintain(small_files)
-    assert held["by_key"].startswith("maintenance ")
-    assert not held["events"].startswith("maintenance ")
-    ((after,),) = small_files.sql(look)
-    assert not after.startswith("maintenance ")
+        monkeypatch.setattr(LakeUpkeep, "merge", merging)
+        assert ("merge", "main.by_key") in {(one[0], one[1]) for one in maintain(small_files)}
+        assert (shared["by_key"], shared["events"]) == (False, True)
+        assert others(other).share("main", "by_key")
 
 
-@any_catalog
-def test_a_refresh_waits_for_a_lease(
+@on("postgres")
+def test_maintenance_leaves_a_table_alone_that_is_being_refreshed(
     small_files: LakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = fence(small_files)
-    small_files.sql(
-        FEW.format(7),
-        f"UPDATE {name} SET refresh_id = strftime(now(), 'maintenance %Y-%m-%dT%H:%M:%S me')",
-    )
+    """A refresh shares the lock from its beginning until it has committed."""
+    monkeypatch.setattr(compaction, "_FIRST_WAIT", 0.01)
+    small_files.sql(FEW.format(7))
+    held: list[bool] = []
+    commit = DynamicConnectionManager.commit
+    with small_files.somebody_else() as other:
+
+        def late(self: DynamicConnectionManager) -> Any:
+            if self.get_thread_connection().name.startswith("model."):
+                held.append(not others(other).exclude("main", "by_key"))
+            return commit(self)
+
+        monkeypatch.setattr(DynamicConnectionManager, "commit", late)
+        assert small_files.run()["by_key"]["refresh_action"] == "INCREMENTAL"
+        assert any(held)
+        monkeypatch.undo()
+        monkeypatch.setattr(compaction, "_FIRST_WAIT", 0.01)
+        other.execute("BEGIN")
+        assert others(other).share("main", "by_key")
+        said = {(action, subject): detail for action, subject, detail in maintain(small_files)}
+        assert "it is being refreshed" in said["wait", "main.by_key"]
+
+
+@on("postgres")
+def test_a_refresh_waits_for_a_compaction(
+    small_files: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_files.sql(FEW.format(7))
     waited: list[float] = []
+    with small_files.somebody_else() as other:
+        other.execute("BEGIN")
+        assert others(other).exclude("main", "by_key")
 
-    def wait(self: DynamicConnectionManager, seconds: float) -> None:
-        waited.append(seconds)
-        self.begin()
-        self.add_query(f"UPDATE lake.{name} SET refresh_id = 'maintained'")
-        self.commit()
+        def wait(self: DynamicConnectionManager, seconds: float) -> None:
+            waited.append(seconds)
+            other.execute("ROLLBACK")
 
-    monkeypatch.setattr(DynamicConnectionManager, "wait", wait)
-    assert small_files.run()["by_key"]["refresh_action"] == "INCREMENTAL"
+        monkeypatch.setattr(DynamicConnectionManager, "wait", wait)
+        assert small_files.run()["by_key"]["refresh_action"] == "INCREMENTAL"
     assert len(waited) == 1
     assert small_files.sql("SELECT max(attempt) FROM dbt_dynamic.refresh_history") == [(1,)]
-
-
-def test_a_lease_ends_by_itself(small_files: LakeProject) -> None:
-    """Maintenance may be killed."""
-    small_files.sql(
-        FEW.format(7),
-        f"UPDATE {fence(small_files)} SET refresh_id = 'maintenance 2020-01-01T00:00:00 gone'",
-    )
-    assert small_files.run()["by_key"]["refresh_action"] == "INCREMENTAL"
 
 
 @on("postgres")

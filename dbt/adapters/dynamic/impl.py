@@ -21,6 +21,7 @@ from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.errors import BeingMaintained, DeletesLost, DynamicTableError, TurnNeeded
 from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.maintenance.run import maintain
 from dbt.adapters.dynamic.names import fold, quoted
@@ -121,6 +122,7 @@ class DynamicAdapter(DuckDBAdapter):
 
     def pre_model_hook(self, config: Any) -> Any:
         for lake in self._lakes().values():
+            _ = lake.kind  # a transaction that locks must not read the lake for it
             snapshot = functools.partial(patiently, lake.current_snapshot)
             self._invocation.base(fold(lake.database), snapshot)
         return super().pre_model_hook(config)
@@ -294,6 +296,8 @@ class DynamicAdapter(DuckDBAdapter):
             copies = Copies(self._rows, Engine(self._rows, self.connections.aside), lake)
             key = copies.key(source)
             self.connections.begin()  # one thread at a time comes behind this line
+            if not Others(self._rows, lake).share(*key[1:]):
+                raise BeingMaintained(f"maintenance compacts the copy of {source.label}")
             if self._invocation.result(key) is None:
                 if copies.bring_up_to_date(source, whole=model.full_refresh):
                     self.connections.commit()

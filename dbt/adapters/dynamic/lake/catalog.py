@@ -113,6 +113,12 @@ class LakeCatalog:
         )
         return (rows[0][0],) if len(rows) == 1 else ()
 
+    @cached_property
+    def kind(self) -> str:
+        """What keeps the catalog: ``duckdb``, ``sqlite``, ``postgres`` or another."""
+        name = literal(self.database)
+        return str(self._rows(f"SELECT catalog_type FROM ducklake_settings({name})")[0][0]).lower()
+
     def current_snapshot(self) -> int:
         """The snapshot that the transaction sees; fixed by DuckLake at the first touch."""
         return int(

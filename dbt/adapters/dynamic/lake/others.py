@@ -1,61 +1,85 @@
-"""Who else has a transaction open on a lake.
+"""Who else works with a lake: what a transaction must know or exclude besides conflicts.
 
 DuckLake 1.5.5 lets a flush or a merge and a transaction that deletes few rows of the same table
 both commit, in either order, and the deletes are lost. A catalog in a DuckDB file belongs to one
-process, and SQLite lets one of the two fail ("database is locked"). PostgreSQL does neither. But
-DuckLake keeps a transaction of PostgreSQL open as long as its own, and that holds a lock of the
-table of snapshots, which everybody may look at.
+process, and SQLite lets one of the two fail ("database is locked"). PostgreSQL does neither, but
+has locks that end with their transaction, or with the process. DuckDB ends the transaction on the
+connection that it asks by after DuckLake's own, so such a lock is held until all is committed.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.names import literal
 
-_EXCLUSIVE = frozenset({"duckdb", "sqlite"})
-
 
 @dataclass(frozen=True)
 class Others:
-    """The transactions that are open on one lake.
+    """The other transactions on one lake.
 
     Attributes:
-        rows: runs a statement on the connection whose own transaction is to be told from others.
+        rows: runs a statement in the transaction that is not one of the others.
         catalog: the lake.
     """
 
     rows: Rows
     catalog: LakeCatalog
 
-    def kind(self) -> str:
-        """The kind of the lake's catalog: ``duckdb``, ``sqlite``, ``postgres`` or another."""
-        name = literal(self.catalog.database)
-        return str(self.rows(f"SELECT catalog_type FROM ducklake_settings({name})")[0][0]).lower()
+    @property
+    def excluded(self) -> bool:
+        """Whether the catalog keeps others from committing beside a transaction that writes."""
+        return self.catalog.kind in ("duckdb", "sqlite")
 
-    def excluded(self, kind: str) -> bool:
-        """Whether such a catalog keeps others from committing beside a transaction that writes."""
-        return kind in _EXCLUSIVE
+    @property
+    def visible(self) -> bool:
+        """Whether the catalog shows the transactions of others, and has locks."""
+        return self.catalog.kind == "postgres"
 
-    def visible(self, kind: str) -> bool:
-        """Whether such a catalog shows the transactions of others."""
-        return kind == "postgres"
+    def share(self, schema: str, name: str) -> bool:
+        """Keep others from compacting a table until the transaction ends.
+
+        To be asked before the transaction reads anything of the lake, whose version that fixes.
+
+        Args:
+            schema: the table's schema, in lower case.
+            name: its name, in lower case.
+
+        Returns:
+            False if somebody compacts it now.
+        """
+        return not self.visible or self._lock("pg_try_advisory_xact_lock_shared", schema, name)
+
+    def exclude(self, schema: str, name: str) -> bool:
+        """Keep others from sharing a table until the transaction ends; False if somebody does."""
+        return not self.visible or self._lock("pg_try_advisory_xact_lock", schema, name)
 
     def open(self) -> frozenset[str]:
         """PostgreSQL's ids of the open transactions that read or write a lake of its database.
 
-        Within a transaction its own is one of them.
+        Within a transaction its own is one of them. DuckLake keeps a transaction of PostgreSQL
+        open as long as its own, and it has a lock of the table of snapshots.
         """
-        locks = (
-            "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND relation IN (SELECT oid FROM pg_class WHERE relname = 'ducklake_snapshot') "
-            # DuckDB asks on a connection of its own, which is not DuckLake's.
-            "AND pid <> pg_backend_pid()"
-        )
-        metadata = literal(f"__ducklake_metadata_{self.catalog.database}")
         return frozenset(
             str(row[0])
-            for row in self.rows(f"SELECT * FROM postgres_query({metadata}, {literal(locks)})")
+            for row in self._ask(
+                "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND "
+                "database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND "
+                "relation IN (SELECT oid FROM pg_class WHERE relname = 'ducklake_snapshot') "
+                # DuckDB asks on a connection of its own, which is not DuckLake's.
+                "AND pid <> pg_backend_pid()"
+            )
         )
+
+    def _lock(self, function: str, schema: str, name: str) -> bool:
+        text = json.dumps(["dbt-dynamic", schema, name])
+        key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)
+        return bool(self._ask(f"SELECT {function}({key})")[0][0])
+
+    def _ask(self, sql: str) -> list[tuple[object, ...]]:
+        metadata = literal(f"__ducklake_metadata_{self.catalog.database}")
+        # A function without its schema is looked up in the lake first, whose version that fixes.
+        return self.rows(f"SELECT * FROM system.main.postgres_query({metadata}, {literal(sql)})")

@@ -2,11 +2,10 @@
 
 DuckLake 1.5.5 loses few deletes that are committed beside a flush or a merge of the same table,
 where the catalog lets both commit (:mod:`~dbt.adapters.dynamic.lake.others`). A transaction that
-compacts can do nothing else, so it cannot claim a fence in its own commit. So maintenance leases
-the fence of a dynamic table before and gives it back afterwards: a refresh that began before fails
-over it, one that begins meanwhile waits, and a lease ends by itself, in case that maintenance was
-killed. Other tables have no fence; they are compacted only while nobody else has a transaction
-open.
+compacts can do nothing else, so it cannot claim a fence. So refreshes of a dynamic table share a
+lock, from before they read the lake until they have committed, and compaction excludes them by it.
+Other tables have no such lock; they are compacted only while nobody else has a transaction open on
+the lake.
 
 Rewriting is special. DuckLake 1.5.5 reads versions before a rewrite with wrong statistics
 (:func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`), and twice after one more flush
@@ -20,8 +19,7 @@ flushed or merged while such a version is older than a rewrite of somebody else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,11 +30,10 @@ from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.pins import newest_equal
 from dbt.adapters.dynamic.maintenance.world import World
 from dbt.adapters.dynamic.names import fold
-from dbt.adapters.dynamic.refresh.invocation import RelationKey
 from dbt.adapters.dynamic.refresh.retry import wait_seconds
-from dbt.adapters.dynamic.refresh.state import SCHEMA, Store, claimed, is_maintenance, lease
+from dbt.adapters.dynamic.refresh.state import SCHEMA, is_maintenance
 
-# How often to look for a moment at which nobody else has a transaction open, in seconds.
+# How often to look whether others let a table be, with the first wait in seconds.
 _ATTEMPTS, _FIRST_WAIT = 4, 0.2
 # How long to wait for transactions that began while a merge committed, in seconds.
 _PATIENCE = 10.0
@@ -45,7 +42,7 @@ Done = int | tuple[int, int]
 
 
 class Busy(Exception):
-    """Somebody else has a transaction open on the lake."""
+    """Somebody else works with the table, or may."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +73,19 @@ class Compaction:
         self._name = lake
         self._lake = job.lakes[lake]
         self._upkeep = job.upkeep(lake)
-        self._store = Store(job.session.rows, self._lake)
         self._others = Others(job.session.rows, self._lake)
 
     def compact(self) -> None:
         """Compact what needs it, and note what was done and what was left alone."""
 
-        def look() -> tuple[World, list[TableWork], str]:
+        def look() -> tuple[World, list[TableWork]]:
+            _ = (
+                self._lake.kind
+            )  # asked here, because a transaction must not read the lake for that
             world = self._job.world()
-            return world, self._upkeep.work(world.now[self._name]), self._others.kind()
+            return world, self._upkeep.work(world.now[self._name])
 
-        world, work, kind = self._job.read(look)
+        world, work = self._job.read(look)
         for table in work:
             actions = self._actions(table, world)
             subject = f"{table.schema}.{table.name}"
@@ -94,7 +93,7 @@ class Compaction:
                 for action in actions:
                     self._job.note(self._name, action.name, subject, action.detail)
             elif actions:
-                self._compact(table, actions, world, kind)
+                self._compact(table, actions, world)
 
     def _actions(self, table: TableWork, world: World) -> list[_Action]:
         """What is to be done to a table now; notes what has to wait."""
@@ -137,23 +136,27 @@ class Compaction:
                 return f"it changed since {reader} read it; that must be refreshed first"
         return ""
 
-    def _compact(self, table: TableWork, actions: list[_Action], world: World, kind: str) -> None:
+    def _compact(self, table: TableWork, actions: list[_Action], world: World) -> None:
         key = (self._name, fold(table.schema), fold(table.name))
         ours = key in world.built or key[1] == SCHEMA
-        excluded = self._others.excluded(kind)
-        with self._leased(key if ours and not excluded else None) as leased:
-            if not leased:
-                self._wait(table, "another maintenance works on it")
-                return
-            for action in actions:
-                if ours or excluded:
-                    self._note(action, table, self._job.change(partial(self._do, action, table)))
-                elif self._others.visible(kind):
-                    self._alone(action, table)
-                else:
-                    self._wait(
-                        table, f"{action.name}: a {kind} catalog does not show who else writes"
-                    )
+        for action in actions:
+            if self._others.excluded:
+                self._note(action, table, self._job.change(partial(self._do, action, table)))
+            elif not self._others.visible:
+                kind = self._lake.kind
+                self._wait(table, f"{action.name}: a {kind} catalog does not show who else writes")
+            elif ours:
+                self._patiently(action, table, self._do_beside, "it is being refreshed")
+            else:
+                began = self._patiently(
+                    action,
+                    table,
+                    self._do_alone,
+                    "others have transactions open on the lake, whose deletes DuckLake might "
+                    "lose; maintain when nobody else works",
+                )
+                if began is not None:
+                    self._look_back(action, table, began)
 
     def _do(self, action: _Action, table: TableWork) -> Done:
         """Say in the commit that maintenance made it; without work there is none."""
@@ -162,53 +165,36 @@ class Compaction:
             self._job.message(self._name, "files compacted")
         return done
 
-    # The fence ----------------------------------------------------------------------------------
+    # Beside others ------------------------------------------------------------------------------
 
-    @contextmanager
-    def _leased(self, key: RelationKey | None) -> Iterator[bool]:
-        """Hold the lease of a table's fence, if it has one; gives whether nobody else has it."""
-        text = lease(self._job.invocation_id)
+    def _patiently(
+        self,
+        action: _Action,
+        table: TableWork,
+        work: Callable[[_Action, TableWork], tuple[int, Done]],
+        why: str,
+    ) -> int | None:
+        """Compact a table when others let it be.
 
-        def take() -> bool | None:
-            now = self._lake.current_snapshot()
-            if key is None or not self._store.has_fence(key, now):
-                return None
-            if not claimed(self._job.session.rows(self._store.fence_statement(key, text, now))):
-                return False
-            self._job.message(self._name, f"compacts {'.'.join(key)}")
-            return True
-
-        def give_back() -> None:
-            assert key is not None
-            self._job.session.rows(self._store.release_statement(key, text))
-            self._job.message(self._name, f"compacted {'.'.join(key)}")
-
-        held = self._job.change(take)
-        try:
-            yield held is not False
-        finally:
-            if held:
-                self._job.change(give_back)
-
-    # Nobody beside ------------------------------------------------------------------------------
-
-    def _alone(self, action: _Action, table: TableWork) -> None:
-        """Compact a table that somebody else may write to, while nobody has a transaction open."""
+        Returns:
+            The snapshot upon which it was done; None if it was not.
+        """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                began, done = self._job.change(partial(self._do_alone, action, table))
+                began, done = self._job.change(partial(work, action, table))
             except Busy:
                 if attempt < _ATTEMPTS:
                     time.sleep(wait_seconds(attempt, _FIRST_WAIT))
             else:
                 self._note(action, table, done)
-                self._look_back(action, table, began)
-                return
-        self._wait(
-            table,
-            f"{action.name}: others have transactions open on the lake, whose deletes DuckLake "
-            "might lose; maintain when nobody else works",
-        )
+                return began
+        self._wait(table, f"{action.name}: {why}")
+        return None
+
+    def _do_beside(self, action: _Action, table: TableWork) -> tuple[int, Done]:
+        if not self._others.exclude(fold(table.schema), fold(table.name)):
+            raise Busy
+        return self._lake.current_snapshot(), self._do(action, table)
 
     def _do_alone(self, action: _Action, table: TableWork) -> tuple[int, Done]:
         began = self._lake.current_snapshot()

@@ -10,7 +10,7 @@ In this order, each in short transactions of its own:
 
 Each step is right by itself, so a maintenance that is killed leaves nothing to mend. Refreshes go
 on beside it: a renewal claims the fence of each table that it renews, in one commit with its
-state, and compaction (:mod:`.compaction`) holds the fence of the table that it works on.
+state, and compaction (:mod:`.compaction`) excludes them from the table that it works on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.report import Retention, Step
 from dbt.adapters.dynamic.maintenance.world import Built, Renewal, World
 from dbt.adapters.dynamic.names import quoted
-from dbt.adapters.dynamic.refresh.state import Store, claimed, is_maintenance, rows_differ
+from dbt.adapters.dynamic.refresh.state import Store, is_maintenance, rows_differ
 
 # How many snapshots one transaction expires: the catalog gets their numbers as a list.
 _EXPIRE_AT_ONCE = 1000
@@ -104,8 +104,7 @@ class Maintainer:
                     continue
                 if not self._job.dry_run:
                     fence = store.fence_statement(one.key, str(uuid.uuid4()), world.now[home])
-                    if not claimed(self._rows(fence)):
-                        continue  # another maintenance compacts it
+                    self._rows(fence)
                     self._rows(store.renewal(one.key, world.renewed(renewal).state, renewal.bases))
                 steps.append(Step(home, "renew", one.name, _moves(one, renewal)))
             if steps and not self._job.dry_run:

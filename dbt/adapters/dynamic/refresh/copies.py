@@ -12,13 +12,13 @@ import json
 import re
 import uuid
 
-from dbt.adapters.dynamic.errors import BeingMaintained, DynamicTableError
+from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.names import fold, literal, quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.refresh.invocation import RelationKey
-from dbt.adapters.dynamic.refresh.state import SCHEMA, Store, claimed
+from dbt.adapters.dynamic.refresh.state import SCHEMA, Store
 from dbt.adapters.dynamic.refresh.tracking import ChangeTracking, TrackedSource
 
 _UNSUPPORTED = re.compile("unsupported type (.+)")
@@ -196,9 +196,7 @@ class Copies:
         if not self._store.exists(snapshot):
             for statement in self._store.layout_statements(snapshot):
                 self._rows(statement)
-        fence = self._store.fence_statement(self.key(source), str(uuid.uuid4()), snapshot)
-        if not claimed(self._rows(fence)):
-            raise BeingMaintained(f"the copy of {source.label} is being maintained")
+        self._rows(self._store.fence_statement(self.key(source), str(uuid.uuid4()), snapshot))
         info = json.dumps({"copy_of": ".".join(source.relation)})
         self._rows(
             f"CALL {quoted(self._catalog.database)}.set_commit_message('dbt-dynamic', "

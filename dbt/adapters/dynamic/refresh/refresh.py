@@ -22,6 +22,7 @@ from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
 from dbt.adapters.dynamic.lake.changes import compacted, disturbed
+from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.query.engine import Engine
@@ -95,6 +96,8 @@ class Refresh:
         self._merging: Merging | None = None
         self._stage_runs = False
         self._statement_started = time.perf_counter()
+        if not session.reads_only():
+            self._share()
         planner = Planner(model, session, lakes, invocation, forced)
         started = time.perf_counter()
         self.plan = planner.plan()
@@ -254,12 +257,18 @@ class Refresh:
         """
         if not self._session.begin_to_write():
             return
+        self._share()
         plan, now = self.plan, self._catalog.current_snapshot()
         if now != plan.snapshot and self._store.touched(self.model.key, plan.snapshot, now):
             raise TurnNeeded("the table was changed while its rows were computed")
         if self.decision.strategy is Strategy.FULL and not self._readable_as_planned():
             raise TurnNeeded("its sources cannot be read as they were planned to be")
         self.plan = replace(plan, snapshot=now)
+
+    def _share(self) -> None:
+        """Keep maintenance from compacting the table, before anything of the lake is read."""
+        if not Others(self._rows, self._catalog).share(*self.model.key[1:]):
+            raise BeingMaintained(f"maintenance compacts {self.model.dynamic_table}")
 
     def _readable_as_planned(self) -> bool:
         """Whether the pinned versions can still be read, by a query that begins only now.
@@ -320,11 +329,8 @@ class Refresh:
         if not store.laid_out(plan.snapshot):
             for statement in store.layout_statements(plan.snapshot):
                 yield Bookkeeping(statement)
-        fenced = store.has_fence(model.key, plan.snapshot)
         fence = store.fence_statement(model.key, self.refresh_id, plan.snapshot)
         yield Bookkeeping(fence)
-        if fenced and not self.outcome.changed_rows():
-            raise BeingMaintained(f"{model.dynamic_table} is being maintained")
         yield Bookkeeping(store.insert("state_log", self._state_row()))
         yield Bookkeeping(store.insert("refresh_log", self._history_row()))
         yield CommitMessage(

@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from sqlglot import exp
@@ -32,10 +32,6 @@ from dbt.adapters.dynamic.refresh.invocation import Bases, RelationKey
 SCHEMA = "dbt_dynamic"
 # The layout of state_log and refresh_log; a row of another layout counts as no state.
 LAYOUT = 3
-# How long maintenance may hold a fence. Refreshes wait as long; who takes longer than that is
-# overtaken, and what DuckLake then loses is noticed (`TargetCheck.damaged`).
-_LEASE = timedelta(minutes=10)
-_LEASED = "maintenance "
 
 _STATE_COLUMNS = {
     "layout": "INTEGER",
@@ -269,23 +265,11 @@ class Store:
         return f"INSERT INTO {self._name(table)} ({', '.join(names)}) VALUES ({values})"
 
     def fence_statement(self, relation: RelationKey, refresh_id: str, snapshot: int) -> str:
-        """The statement that claims the fence for a refresh, or leases it (:func:`lease`).
-
-        While maintenance holds a lease it updates no row; see :func:`claimed`.
-        """
+        """The statement that claims the fence for a refresh."""
         name = self._name(self.fence_name(relation))
         if self.has_fence(relation, snapshot):
-            ended = _leased_at(datetime.now(timezone.utc) - _LEASE)
-            return (
-                f"UPDATE {name} SET refresh_id = {literal(refresh_id)} "
-                f"WHERE NOT starts_with(refresh_id, '{_LEASED}') OR refresh_id < {literal(ended)}"
-            )
+            return f"UPDATE {name} SET refresh_id = {literal(refresh_id)}"
         return f"CREATE TABLE {name} AS SELECT {literal(refresh_id)} AS refresh_id"
-
-    def release_statement(self, relation: RelationKey, text: str) -> str:
-        """The statement that gives a lease of the fence back."""
-        name = self._name(self.fence_name(relation))
-        return f"UPDATE {name} SET refresh_id = 'maintained' WHERE refresh_id = {literal(text)}"
 
     # What maintenance writes --------------------------------------------------------------------
 
@@ -453,21 +437,6 @@ def rows_differ(rows: Rows, relation: str, snapshot: int) -> bool:
             "LIMIT 1"
         )
     )
-
-
-def lease(invocation_id: str) -> str:
-    """What a fence holds while maintenance compacts its table, instead of a refresh's id."""
-    return f"{_leased_at(datetime.now(timezone.utc))} {invocation_id}"
-
-
-def claimed(result: Sequence[Sequence[Any]]) -> bool:
-    """Whether a fence was claimed: the result of its statement counts rows."""
-    return bool(result and result[0][0])
-
-
-def _leased_at(time: datetime) -> str:
-    """A lease's text, whose order is that of the times."""
-    return f"{_LEASED}{time:%Y-%m-%dT%H:%M:%S}"
 
 
 def commit_info(refresh_id: str, dynamic_table: str, invocation_id: str) -> str:
