@@ -123,19 +123,24 @@ def _maintain(
 ) -> None:
     while not stop.wait(rng.uniform(2, 6)):
         if rng.random() < 0.15:
-            report.counts[f"dbt-dynamic maintain {_by_command(place)}"] += 1
+            if rng.random() < 0.5:
+                report.counts[f"dbt-dynamic maintain {_by_command(place)}"] += 1
+            else:
+                with place.alone:
+                    done = _by_command(place, "--alone")
+                report.counts[f"dbt-dynamic maintain --alone {done}"] += 1
             continue
         step = rng.choice(list(MAINTENANCE))
         with place.alone:
             report.counts[f"{step} {attempt(connection, MAINTENANCE[step](connection))}"] += 1
 
 
-def _by_command(place: Place) -> str:
+def _by_command(place: Place, *options: str) -> str:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "dbt.adapters.dynamic", "maintain"),
             *("--project-dir", str(place.folder), "--profiles-dir", str(place.folder)),
-            *("--snapshot-retention", "0 seconds", "--file-retention", "1 minute"),
+            *("--snapshot-retention", "0 seconds", "--file-retention", "1 minute", *options),
         ],
         capture_output=True,
         text=True,

@@ -369,6 +369,7 @@ class DynamicAdapter(DuckDBAdapter):
         self,
         dry_run: bool = False,
         lakes: str | list[str] | None = None,
+        alone: bool = False,
         **retention: str | None,
     ) -> list[Any]:
         """Maintain lakes; see :mod:`~dbt.adapters.dynamic.maintenance.maintainer`.
@@ -376,6 +377,7 @@ class DynamicAdapter(DuckDBAdapter):
         Args:
             dry_run: change nothing.
             lakes: names of attached lakes; by default those that dynamic tables were built in.
+            alone: nobody else writes to them meanwhile.
             retention: over the profile: history_retention, snapshot_retention, file_retention.
 
         Returns:
@@ -391,6 +393,7 @@ class DynamicAdapter(DuckDBAdapter):
             self.config.credentials.retention(**retention),
             [lakes] if isinstance(lakes, str) else lakes,
             dry_run,
+            alone,
         )
 
     def _lakes(self) -> dict[str, LakeCatalog]:

@@ -15,6 +15,12 @@ from dbt.adapters.dynamic.cli.project import open_adapter
 @common
 @click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
 @click.option(
+    "--alone",
+    is_flag=True,
+    help="Nobody else writes to the lake meanwhile: on PostgreSQL, also merge the files of tables "
+    "that are not dynamic.",
+)
+@click.option(
     "--lake",
     "lakes",
     multiple=True,
@@ -30,6 +36,7 @@ def maintain(
     target: str | None,
     output: str,
     dry_run: bool,
+    alone: bool,
     lakes: tuple[str, ...],
     **retention: str | None,
 ) -> None:
@@ -39,7 +46,7 @@ def maintain(
     file_retention), or by the options.
     """
     with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
-        steps = adapter.dynamic_table_maintain(dry_run, list(lakes) or None, **retention)
+        steps = adapter.dynamic_table_maintain(dry_run, list(lakes) or None, alone, **retention)
     if output == "json":
         listed = [asdict(step) for step in steps]
         click.echo(json.dumps({"dry_run": dry_run, "steps": listed}, indent=2))

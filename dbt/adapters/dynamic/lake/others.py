@@ -1,4 +1,4 @@
-"""Who else works with a lake: what a transaction must know or exclude besides conflicts.
+"""Others who write to a lake, as far as conflicts do not exclude them.
 
 DuckLake 1.5.5 lets a flush or a merge and a transaction that deletes few rows of the same table
 both commit, in either order, and the deletes are lost. A catalog in a DuckDB file belongs to one
@@ -35,8 +35,8 @@ class Others:
         return self.catalog.kind in ("duckdb", "sqlite")
 
     @property
-    def visible(self) -> bool:
-        """Whether the catalog shows the transactions of others, and has locks."""
+    def locks(self) -> bool:
+        """Whether the catalog has locks that refreshes share and compaction excludes by."""
         return self.catalog.kind == "postgres"
 
     def share(self, schema: str, name: str) -> bool:
@@ -51,35 +51,16 @@ class Others:
         Returns:
             False if somebody compacts it now.
         """
-        return not self.visible or self._lock("pg_try_advisory_xact_lock_shared", schema, name)
+        return not self.locks or self._lock("pg_try_advisory_xact_lock_shared", schema, name)
 
     def exclude(self, schema: str, name: str) -> bool:
         """Keep others from sharing a table until the transaction ends; False if somebody does."""
-        return not self.visible or self._lock("pg_try_advisory_xact_lock", schema, name)
-
-    def open(self) -> frozenset[str]:
-        """PostgreSQL's ids of the open transactions that read or write a lake of its database.
-
-        Within a transaction its own is one of them. DuckLake keeps a transaction of PostgreSQL
-        open as long as its own, and it has a lock of the table of snapshots.
-        """
-        return frozenset(
-            str(row[0])
-            for row in self._ask(
-                "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND "
-                "database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND "
-                "relation IN (SELECT oid FROM pg_class WHERE relname = 'ducklake_snapshot') "
-                # DuckDB asks on a connection of its own, which is not DuckLake's.
-                "AND pid <> pg_backend_pid()"
-            )
-        )
+        return not self.locks or self._lock("pg_try_advisory_xact_lock", schema, name)
 
     def _lock(self, function: str, schema: str, name: str) -> bool:
         text = json.dumps(["dbt-dynamic", schema, name])
         key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)
-        return bool(self._ask(f"SELECT {function}({key})")[0][0])
-
-    def _ask(self, sql: str) -> list[tuple[object, ...]]:
         metadata = literal(f"__ducklake_metadata_{self.catalog.database}")
         # A function without its schema is looked up in the lake first, whose version that fixes.
-        return self.rows(f"SELECT * FROM system.main.postgres_query({metadata}, {literal(sql)})")
+        query = f"system.main.postgres_query({metadata}, 'SELECT {function}({key})')"
+        return bool(self.rows(f"FROM {query}")[0][0])

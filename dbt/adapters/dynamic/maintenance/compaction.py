@@ -4,8 +4,9 @@ DuckLake 1.5.5 loses few deletes that are committed beside a flush or a merge of
 where the catalog lets both commit (:mod:`~dbt.adapters.dynamic.lake.others`). A transaction that
 compacts can do nothing else, so it cannot claim a fence. So refreshes of a dynamic table share a
 lock, from before they read the lake until they have committed, and compaction excludes them by it.
-Other tables have no such lock; they are compacted only while nobody else has a transaction open on
-the lake.
+Nobody has such a lock on other tables: they are flushed and merged where the user says that nobody
+writes to them. (Looking for open transactions is not enough: one may begin, and commit, while a
+merge commits.) A rewrite conflicts with deletes.
 
 Rewriting is special. DuckLake 1.5.5 reads versions before a rewrite with wrong statistics
 (:func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`), and twice after one more flush
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from dbt.adapters.dynamic.lake.changes import changes_rows, rewrites
+from dbt.adapters.dynamic.lake.changes import rewrites
 from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.upkeep import TableWork
 from dbt.adapters.dynamic.maintenance.job import Job
@@ -31,18 +32,16 @@ from dbt.adapters.dynamic.maintenance.pins import newest_equal
 from dbt.adapters.dynamic.maintenance.world import World
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.refresh.retry import wait_seconds
-from dbt.adapters.dynamic.refresh.state import SCHEMA, is_maintenance
+from dbt.adapters.dynamic.refresh.state import SCHEMA
 
-# How often to look whether others let a table be, with the first wait in seconds.
+# How often to look whether a table is being refreshed, and the first wait in seconds.
 _ATTEMPTS, _FIRST_WAIT = 4, 0.2
-# How long to wait for transactions that began while a merge committed, in seconds.
-_PATIENCE = 10.0
 
 Done = int | tuple[int, int]
 
 
 class Busy(Exception):
-    """Somebody else works with the table, or may."""
+    """Somebody refreshes the table."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,9 @@ class Compaction:
 
     def compact(self) -> None:
         """Compact what needs it, and note what was done and what was left alone."""
+        self._job.read(lambda: self._lake.kind)  # what locks must not read the lake for it
 
         def look() -> tuple[World, list[TableWork]]:
-            _ = (
-                self._lake.kind
-            )  # asked here, because a transaction must not read the lake for that
             world = self._job.world()
             return world, self._upkeep.work(world.now[self._name])
 
@@ -138,97 +135,34 @@ class Compaction:
 
     def _compact(self, table: TableWork, actions: list[_Action], world: World) -> None:
         key = (self._name, fold(table.schema), fold(table.name))
-        ours = key in world.built or key[1] == SCHEMA
+        ours = self._others.locks and (key in world.built or key[1] == SCHEMA)
+        harmless = self._job.alone or self._others.excluded
         for action in actions:
-            if self._others.excluded:
-                self._note(action, table, self._job.change(partial(self._do, action, table)))
-            elif not self._others.visible:
-                kind = self._lake.kind
-                self._wait(table, f"{action.name}: a {kind} catalog does not show who else writes")
-            elif ours:
-                self._patiently(action, table, self._do_beside, "it is being refreshed")
+            if harmless or ours or action.name == "rewrite":
+                self._patiently(action, table)
             else:
-                began = self._patiently(
-                    action,
-                    table,
-                    self._do_alone,
-                    "others have transactions open on the lake, whose deletes DuckLake might "
-                    "lose; maintain when nobody else works",
-                )
-                if began is not None:
-                    self._look_back(action, table, began)
+                why = "somebody may delete rows meanwhile, which DuckLake might lose; say --alone"
+                self._wait(table, f"{action.name}: {why} when nobody writes to the lake")
+
+    def _patiently(self, action: _Action, table: TableWork) -> None:
+        """Compact a table when those who refresh it let it be."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._note(action, table, self._job.change(partial(self._do, action, table)))
+                return
+            except Busy:
+                if attempt < _ATTEMPTS:
+                    time.sleep(wait_seconds(attempt, _FIRST_WAIT))
+        self._wait(table, f"{action.name}: it is being refreshed")
 
     def _do(self, action: _Action, table: TableWork) -> Done:
         """Say in the commit that maintenance made it; without work there is none."""
+        if not self._others.exclude(fold(table.schema), fold(table.name)):
+            raise Busy
         done = action.run(table)
         if done not in (0, (0, 0)):
             self._job.message(self._name, "files compacted")
         return done
-
-    # Beside others ------------------------------------------------------------------------------
-
-    def _patiently(
-        self,
-        action: _Action,
-        table: TableWork,
-        work: Callable[[_Action, TableWork], tuple[int, Done]],
-        why: str,
-    ) -> int | None:
-        """Compact a table when others let it be.
-
-        Returns:
-            The snapshot upon which it was done; None if it was not.
-        """
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                began, done = self._job.change(partial(work, action, table))
-            except Busy:
-                if attempt < _ATTEMPTS:
-                    time.sleep(wait_seconds(attempt, _FIRST_WAIT))
-            else:
-                self._note(action, table, done)
-                return began
-        self._wait(table, f"{action.name}: {why}")
-        return None
-
-    def _do_beside(self, action: _Action, table: TableWork) -> tuple[int, Done]:
-        if not self._others.exclude(fold(table.schema), fold(table.name)):
-            raise Busy
-        return self._lake.current_snapshot(), self._do(action, table)
-
-    def _do_alone(self, action: _Action, table: TableWork) -> tuple[int, Done]:
-        began = self._lake.current_snapshot()
-        own = self._others.open()
-        if len(own) != 1:
-            raise Busy
-        done = self._do(action, table)
-        if self._others.open() != own:
-            raise Busy
-        return began, done
-
-    def _look_back(self, action: _Action, table: TableWork, began: int) -> None:
-        """Tell of deletes that were made just while a merge committed: they may be lost."""
-        beside = self._job.read(self._others.open)
-        until = time.monotonic() + _PATIENCE
-        while beside & self._job.read(self._others.open) and time.monotonic() < until:
-            time.sleep(_FIRST_WAIT)
-
-        def look() -> list[int]:
-            return [
-                commit.snapshot_id
-                for commit in self._lake.commits(began, self._lake.current_snapshot())
-                if not is_maintenance(commit)
-                and changes_rows(commit.changes.get(table.table_id, frozenset()))
-            ]
-
-        for snapshot in self._job.read(look):
-            self._job.note(
-                self._name,
-                "check",
-                f"{table.schema}.{table.name}",
-                f"snapshot {snapshot} was committed at the moment of the {action.name}; if it "
-                "deleted rows, look whether they are gone: DuckLake may have lost that",
-            )
 
     # What was done ------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ class Job:
         lakes: the attached lakes by lower-case name; all of them count for what is needed.
         transaction: runs a function in a transaction.
         dry_run: look, and change nothing.
+        alone: nobody else writes to the lakes meanwhile.
         invocation_id: dbt's id of the invocation.
         steps: what was done so far, or would be.
     """
@@ -40,6 +41,7 @@ class Job:
     lakes: Mapping[str, LakeCatalog]
     transaction: Transaction
     dry_run: bool
+    alone: bool
     invocation_id: str
     steps: list[Step] = field(default_factory=list)
 

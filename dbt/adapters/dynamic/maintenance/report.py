@@ -54,7 +54,7 @@ class Step:
 
     Attributes:
         lake: the lake.
-        action: flush, merge, rewrite, wait, check, renew, forget, expire, keep, clean up, skip.
+        action: flush, merge, rewrite, wait, renew, forget, expire, keep, clean up, skip.
         subject: what it was done to.
         detail: how much, or why not.
     """

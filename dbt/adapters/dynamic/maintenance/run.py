@@ -35,6 +35,7 @@ def maintain(
     retention: Retention,
     names: Sequence[str] | None,
     dry_run: bool,
+    alone: bool,
 ) -> list[Step]:
     """Maintain lakes.
 
@@ -45,6 +46,7 @@ def maintain(
         retention: what to keep for how long.
         names: the lakes to maintain; by default those that dynamic tables were built in.
         dry_run: change nothing.
+        alone: nobody else writes to them meanwhile.
 
     Raises:
         DynamicTableError: a name is no attached lake, or it is read-only.
@@ -92,5 +94,5 @@ def maintain(
                     f"The lake '{name}' is attached read-only; maintain it from a profile that "
                     "may write to it."
                 )
-    job = Job(session, lakes, transact, dry_run, get_invocation_id())
+    job = Job(session, lakes, transact, dry_run, alone, get_invocation_id())
     return Maintainer(job, retention).maintain(chosen)

@@ -1,13 +1,14 @@
 {#
-  dbt run-operation dynamic_table_maintain [--args '{dry_run: true, lakes: [lake]}']
+  dbt run-operation dynamic_table_maintain [--args '{dry_run: true, lakes: [lake], alone: true}']
   The twin of `dbt-dynamic maintain`; the profile's retentions can be given here, too:
   history_retention, snapshot_retention, file_retention.
 #}
 {% macro dynamic_table_maintain(
-  dry_run=false, lakes=none, history_retention=none, snapshot_retention=none, file_retention=none
+  dry_run=false, lakes=none, alone=false, history_retention=none, snapshot_retention=none,
+  file_retention=none
 ) %}
   {%- set steps = adapter.dynamic_table_maintain(
-    dry_run, lakes, history_retention=history_retention,
+    dry_run, lakes, alone, history_retention=history_retention,
     snapshot_retention=snapshot_retention, file_retention=file_retention
   ) -%}
   {%- for step in steps -%}
