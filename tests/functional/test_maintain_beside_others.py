@@ -128,8 +128,6 @@ def test_tables_of_others_are_left_alone_unless_nobody_writes(small_files: LakeP
         other.execute("INSERT INTO raw.events SELECT 2000 + i, 1 FROM range(24) r(i)")
         other.execute("COMMIT")
     small_files.sql("DELETE FROM raw.events WHERE id % 10 = 1")  # more than are inlined
-    said = {
-        (action, subject): detail for action, subject, detail in maintain(small_files, "--alone")
-    }
+    done = maintain(small_files, "--alone")
     assert ("wait", "raw.events") not in {(action, subject) for action, subject, _ in done}
     assert small_files.run()["by_key"]["refresh_action"] == "INCREMENTAL"

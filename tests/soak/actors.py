@@ -163,23 +163,34 @@ def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
 
 
 def compare_all(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
-    """Compare every dynamic table as its last refresh left it."""
-    for name, definition, _, version, pins in connection.execute(_LATEST).fetchall():
-        catalog = LakeCatalog(lambda sql: connection.execute(sql).fetchall(), "lake")
-        _, schema, identifier = name.split(".")
-        now = catalog.current_snapshot()
-        target = catalog.table(schema, identifier, now)
-        read = [(pin[1], pin[2]) for pin in pins] + (
-            [(target.table_id, version)] if target else []
-        )
-        if any(doubled(table, catalog.commits(snapshot, now)) for table, snapshot in read):
-            report.counts["not readable at its pins since files were rewritten"] += 1
-            continue
-        sources = [(pin[0], pin[2]) for pin in pins]
-        found = difference(connection, "lake", name, definition, sources, version)
-        report.counts["checks"] += 1
-        if found:
-            report.differences.append(f"{name} at {dict(sources)}, written at {version}: {found}")
+    """Compare every dynamic table as its last refresh left it, all at one moment."""
+    connection.execute("BEGIN")  # or files are rewritten between the look at them and the reading
+    try:
+        for name, definition, _, version, pins in connection.execute(_LATEST).fetchall():
+            sources = [(pin[0], pin[2]) for pin in pins]
+            if not _readable(connection, name, version, pins):
+                report.counts["not readable at its pins since files were rewritten"] += 1
+                continue
+            found = difference(connection, "lake", name, definition, sources, version)
+            report.counts["checks"] += 1
+            if found:
+                where = f"{name} at {dict(sources)}, written at {version}"
+                report.differences.append(f"{where}: {found}")
+    finally:
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+
+
+def _readable(
+    connection: duckdb.DuckDBPyConnection, name: str, version: int, pins: list[Any]
+) -> bool:
+    """Whether DuckLake reads none of these old versions twice."""
+    catalog = LakeCatalog(lambda sql: connection.execute(sql).fetchall(), "lake")
+    _, schema, identifier = name.split(".")
+    now = catalog.current_snapshot()
+    target = catalog.table(schema, identifier, now)
+    read = [(pin[1], pin[2]) for pin in pins] + ([(target.table_id, version)] if target else [])
+    return not any(doubled(table, catalog.commits(snapshot, now)) for table, snapshot in read)
 
 
 def attempt(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> str:
