@@ -28,15 +28,16 @@ from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
-from dbt.adapters.dynamic.query.functions import (
-    Functions,
-    called_macros,
-    takes_extremes,
-    unstable,
-)
+from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
-from dbt.adapters.dynamic.query.sources import ModelQuery, Source, inline, untracked_names
+from dbt.adapters.dynamic.query.sources import (
+    ModelQuery,
+    Source,
+    from_statistics,
+    inline,
+    untracked_names,
+)
 from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never_incremental
 from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
 from dbt.adapters.dynamic.refresh.model import Model
@@ -190,7 +191,8 @@ class Planner:
         if decision.action is not RefreshAction.NO_DATA:
             if state and decision.merge is not None:
                 self._disable(misled_by(commits, state.pins))
-            if self._takes_extremes(query, functions, compiled):
+            as_written = isinstance(compiled, NotIncremental)
+            if query is None or from_statistics(query, functions, as_written):
                 self._disable(FROM_STATISTICS)
             if quiet:
                 columns = self._columns(query)
@@ -222,22 +224,6 @@ class Planner:
                     f"query does not have; it has {', '.join(name for name, _ in columns)}."
                 )
         return columns
-
-    def _takes_extremes(
-        self,
-        query: ModelQuery | None,
-        functions: Functions,
-        compiled: Compiled | NotIncremental,
-    ) -> bool:
-        """Whether DuckDB might answer the query from statistics, and can be kept from it.
-
-        Of an ASOF join as the user wrote it the same optimizer takes NULLs out.
-        """
-        if query is None:
-            return True
-        if query.asof and isinstance(compiled, NotIncremental):
-            return False
-        return takes_extremes(query.extremes, query.functions, functions)
 
     def _fingerprint(self, query: ModelQuery | None, functions: Functions) -> str:
         """The meaning of the query: its own, of the settings, of the macros that it calls."""
