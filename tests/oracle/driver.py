@@ -28,10 +28,9 @@ from dbt.adapters.dynamic.lake.changes import (
     misled_by,
 )
 from dbt.adapters.dynamic.names import fold
-from dbt.adapters.dynamic.query.functions import takes_extremes
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
-from dbt.adapters.dynamic.query.sources import ModelQuery
+from dbt.adapters.dynamic.query.sources import ModelQuery, from_statistics
 from dbt.adapters.dynamic.refresh.versions import Versions
 from tests.merging import apply
 from tests.oracle.cases import Case
@@ -287,8 +286,8 @@ class Driver:
         misled: frozenset[str] = frozenset(),
     ) -> None:
         """Let the optimizers rest that must, as the planner does."""
-        as_written = query.asof and isinstance(compiled, NotIncremental)
-        if not as_written and takes_extremes(query.extremes, query.functions, self.lake.functions):
+        as_written = isinstance(compiled, NotIncremental)
+        if from_statistics(query, self.lake.functions, as_written):
             misled |= FROM_STATISTICS
         self._execute(f"SET GLOBAL disabled_optimizers = '{','.join(sorted(misled))}'")
         # What DuckDB makes of a user's own ASOF join is not ours to mend.

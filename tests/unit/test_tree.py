@@ -208,6 +208,7 @@ def test_equal_shapes(left: str, right: str, lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("left", "right"),
     [
+        ("SELECT max(b) FROM t GROUP BY a", "SELECT max(b) FROM t GROUP BY ROLLUP (a)"),
         ("SELECT a FROM t", "SELECT b FROM t"),
         ("SELECT 'a' AS x FROM t", "SELECT 'A' AS x FROM t"),
         ("SELECT {'a': 1} AS x FROM t", "SELECT {'A': 1} AS x FROM t"),

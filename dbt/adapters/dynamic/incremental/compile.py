@@ -243,7 +243,7 @@ def _compile(
         builder.note_tables(top)
         columns = {key: frozenset(read) for key, read in builder.columns.items()}
         types = dict(zip(names, (kind for _, kind in wanted), strict=True))
-        settled = settle or builder.asof
+        settled = settle or query.asof
         compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settled)
         compiled.check()
         return compiled, builder.correlated

@@ -128,15 +128,12 @@ def misled_optimizers(table_ids: Iterable[int], commits: Iterable[Commit]) -> fr
         commits: the commits since the oldest version that is read.
     """
     ids = set(table_ids)
-    words = frozenset[str]().union(
-        *(
-            words
-            for commit in commits
-            for table_id, words in commit.changes.items()
-            if table_id in ids
-        )
+    return _misled(
+        words
+        for commit in commits
+        for table_id, words in commit.changes.items()
+        if table_id in ids
     )
-    return frozenset(name for name, signs in _MISLED.items() if words & signs)
 
 
 def disturbed(table_id: int, commits: Iterable[Commit]) -> bool:
@@ -164,15 +161,23 @@ def misled_by(commits: Mapping[str, Iterable[Commit]], pins: Iterable[Pin]) -> f
         commits: by lake in lower case, of those since the oldest pin at least.
         pins: the versions.
     """
-    return frozenset[str]().union(
-        *(
-            misled_optimizers(
-                [pin.table_id],
-                (c for c in commits.get(pin.key[0], ()) if c.snapshot_id > pin.snapshot),
-            )
-            for pin in pins
-        )
+    oldest: dict[tuple[str, int], int] = {}
+    for pin in pins:
+        table = pin.key[0], pin.table_id
+        oldest[table] = min(pin.snapshot, oldest.get(table, pin.snapshot))
+    return _misled(
+        words
+        for lake, since in commits.items()
+        for commit in since
+        for table_id, words in commit.changes.items()
+        if commit.snapshot_id > oldest.get((lake, table_id), commit.snapshot_id)
     )
+
+
+def _misled(words: Iterable[frozenset[str]]) -> frozenset[str]:
+    """The optimizers that what these words say misleads."""
+    all_ = frozenset[str]().union(*words)
+    return frozenset(name for name, signs in _MISLED.items() if all_ & signs)
 
 
 def doubled(table_id: int, commits: Iterable[Commit]) -> bool:

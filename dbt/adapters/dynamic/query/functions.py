@@ -138,10 +138,12 @@ def _computes(facts: list[FunctionFact]) -> bool:
 def called_macros(calls: Iterable[str], functions: Functions) -> list[str]:
     """The definitions of the users' macros that a query calls, also within others, sorted."""
     return sorted(
-        f"{name}{fact.definition}"
-        for name in _reached(calls, functions)
-        for fact in functions.get(name, [])
-        if fact.user_macro
+        {
+            f"{name}{fact.definition}"
+            for name in _reached(calls, functions)
+            for fact in functions.get(name, [])
+            if fact.user_macro
+        }
     )
 
 

@@ -17,6 +17,7 @@ from dbt.adapters.dynamic.lake.catalog import TableVersion, ViewVersion
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import UnparsedSql
+from dbt.adapters.dynamic.query.functions import Functions, takes_extremes
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.tree import TableReference, Tree, reads, shape
 
@@ -265,6 +266,21 @@ def _place(text: bytes, offset: int, depth: int) -> str:
         return " (in a view that the model reads)"
     before = text[:offset].decode()
     return f" (line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))})"
+
+
+def from_statistics(query: ModelQuery, functions: Functions, as_written: bool) -> bool:
+    """Whether DuckDB might answer a query from statistics, and can be kept from it.
+
+    Of an ASOF join as the user wrote it the same optimizer takes NULLs out.
+
+    Args:
+        query: the query.
+        functions: DuckDB's function catalog.
+        as_written: it has no normal form.
+    """
+    if query.asof and as_written:
+        return False
+    return takes_extremes(query.extremes, query.functions, functions)
 
 
 def untracked_names(query: ModelQuery) -> list[str]:

@@ -29,14 +29,14 @@ from dbt.adapters.dynamic.lake.changes import (
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
-from dbt.adapters.dynamic.query.functions import (
-    Functions,
-    called_macros,
-    takes_extremes,
-    unstable,
-)
+from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
-from dbt.adapters.dynamic.query.sources import ModelQuery, inline, untracked_names
+from dbt.adapters.dynamic.query.sources import (
+    ModelQuery,
+    from_statistics,
+    inline,
+    untracked_names,
+)
 from dbt.adapters.dynamic.refresh.consistency import (
     Disagreement,
     disagreements,
@@ -225,7 +225,8 @@ class Planner:
         if decision.action is not RefreshAction.NO_DATA:
             if state and decision.merge is not None:
                 self._disable(misled_by(commits, state.pins))
-            if self._takes_extremes(query, functions, compiled):
+            as_written = isinstance(compiled, NotIncremental)
+            if query is None or from_statistics(query, functions, as_written):
                 self._disable(FROM_STATISTICS)
             if quiet:
                 columns = self._columns(query)
@@ -275,22 +276,6 @@ class Planner:
                     f"query does not have; it has {', '.join(name for name, _ in columns)}."
                 )
         return columns
-
-    def _takes_extremes(
-        self,
-        query: ModelQuery | None,
-        functions: Functions,
-        compiled: Compiled | NotIncremental,
-    ) -> bool:
-        """Whether DuckDB might answer the query from statistics, and can be kept from it.
-
-        Of an ASOF join as the user wrote it the same optimizer takes NULLs out.
-        """
-        if query is None:
-            return True
-        if query.asof and isinstance(compiled, NotIncremental):
-            return False
-        return takes_extremes(query.extremes, query.functions, functions)
 
     def _fingerprint(self, query: ModelQuery | None, functions: Functions) -> str:
         """The meaning of the query: its own, of the settings, of the macros that it calls."""

@@ -91,7 +91,6 @@ class Builder:
     Attributes:
         columns: the columns that the query reads of each source, lower case.
         correlated: a query within an expression looks outside.
-        asof: there is an ASOF join, in which DuckDB takes NULLs otherwise as it stands.
     """
 
     def __init__(
@@ -105,7 +104,6 @@ class Builder:
         self.settle = settle
         self.columns: dict[SourceKey, set[str]] = {}
         self.correlated = False
-        self.asof = False
         self._sources = sources
         self._aggregates = aggregates
         self._describe = describe

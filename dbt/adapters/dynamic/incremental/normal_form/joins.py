@@ -144,7 +144,6 @@ def _add(
         ]
         touch = " AND ".join(same) or "TRUE"
         pending.open_aliases.add(alias)  # of several rows of the same time one is taken
-        builder.asof = True
         on = _without_nulls(pending, alias, join, conditions)
     pending.items[-1] = Item(alias, join, node, "", render(on), touch, tuple(equal))
 
