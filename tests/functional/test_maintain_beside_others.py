@@ -1,4 +1,4 @@
-"""Maintenance while others work: a flush or a merge must not cost anybody's deletes."""
+"""Maintenance while others work: no compaction may cost anybody's deletes."""
 
 from __future__ import annotations
 
@@ -131,3 +131,39 @@ def test_tables_of_others_are_left_alone_unless_nobody_writes(small_files: LakeP
     done = maintain(small_files, "--alone")
     assert ("wait", "raw.events") not in {(action, subject) for action, subject, _ in done}
     assert small_files.run()["by_key"]["refresh_action"] == "INCREMENTAL"
+
+
+@on("postgres")
+def test_tables_of_others_are_not_rewritten_either(small_files: LakeProject) -> None:
+    small_files.sql("CALL lake.set_option('rewrite_delete_threshold', 0.1)")
+    small_files.sql("DELETE FROM raw.events WHERE id % 10 < 4")
+    small_files.run()
+    with small_files.somebody_else() as other:
+        other.execute("BEGIN")
+        other.execute(FEW.format(107))  # 107 to 109 and 111: three are left
+        waits = [detail for action, name, detail in maintain(small_files) if name == "raw.events"]
+        assert any(detail.startswith("rewrite: somebody may delete rows") for detail in waits)
+        other.execute("COMMIT")
+    assert small_files.sql(COUNT) == [(524 - 212 - 3,)]
+
+
+@on("postgres")
+def test_snapshots_stay_by_which_an_open_transaction_finds_conflicts(
+    small_files: LakeProject,
+) -> None:
+    """DuckLake compares with what was committed since, as far as it has not expired."""
+    update = "UPDATE raw.events SET k = k + 1 WHERE id BETWEEN 100 AND 149"
+    keep = ("--snapshot-retention", "0s", "--file-retention", "1 hour")
+    with small_files.somebody_else() as other:
+        other.execute("BEGIN")
+        other.execute(update)
+        small_files.sql(update)
+        small_files.run()
+        small_files.sql("CREATE TABLE raw.something AS SELECT 1 AS id")
+        assert "expire" not in {action for action, _, _ in maintain(small_files, *keep)}
+        with pytest.raises(duckdb.TransactionException, match="conflict"):
+            other.execute("COMMIT")
+    assert small_files.sql("SELECT count(*), count(DISTINCT rowid) FROM raw.events") == [
+        (524, 524)
+    ]
+    assert "expire" in {action for action, _, _ in maintain(small_files)}

@@ -208,18 +208,16 @@ def attempt(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> str
 
 
 def _expire(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Only snapshots that no dynamic table is pinned to, nor was refreshed after."""
+    """Only what no dynamic table needs, nor a transaction that may be open."""
     needed = [
         min([base, *(pin[2] for pin in pins)])
         for _, _, base, _, pins in connection.execute(_LATEST).fetchall()
     ]
-    if not needed:
-        return []
-    return [
-        "SET VARIABLE expired = (SELECT list(snapshot_id) FROM lake.snapshots() "
-        f"WHERE snapshot_id < {min(needed)})",
-        "CALL ducklake_expire_snapshots('lake', versions => coalesce(getvariable('expired'), []))",
-    ]
+    expired = connection.execute(
+        "SELECT list(snapshot_id) FROM lake.snapshots() "
+        f"WHERE snapshot_id < {min(needed)} AND snapshot_time < now() - INTERVAL '1 minute'"
+    ).fetchall()[0][0]
+    return [f"CALL ducklake_expire_snapshots('lake', versions => {expired})"] if expired else []
 
 
 def _fixed(*statements: str) -> Any:

@@ -269,8 +269,13 @@ class Maintainer:
         return steps, more
 
     def _outlived(self, name: str, world: World) -> int:
-        """The newest snapshot that is older than the retention; never the present one."""
-        before = (self._started_at - self._retention.snapshots).replace(tzinfo=None)
+        """The newest snapshot that is older than the retention; never the present one.
+
+        A transaction that is open must find what was committed since it began, to conflict with
+        it: DuckLake forgets that with the snapshots. It needs its files, too.
+        """
+        retention = max(self._retention.snapshots, self._retention.files)
+        before = (self._started_at - retention).replace(tzinfo=None)
         old = [
             snapshot
             for snapshot, time in self._lakes[name].snapshots()
