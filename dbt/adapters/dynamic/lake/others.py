@@ -1,10 +1,11 @@
 """Others who write to a lake, as far as conflicts do not exclude them.
 
 DuckLake 1.5.5 lets a flush, a merge or a rewrite and a transaction that deletes few rows of the
-same table both commit, in either order, and the deletes are lost. A catalog in a DuckDB file belongs to one
-process, and SQLite lets one of the two fail ("database is locked"). PostgreSQL does neither, but
-has locks that end with their transaction, or with the process. DuckDB ends the transaction on the
-connection that it asks by after DuckLake's own, so such a lock is held until all is committed.
+same table both commit, in either order, and the deletes are lost. A catalog in a DuckDB file
+belongs to one process, and SQLite lets one of the two fail ("database is locked"). PostgreSQL
+does neither, but has locks that end with their transaction, or with the process. DuckDB ends the
+transaction on the connection that it asks by after DuckLake's own, so such a lock is held until
+all is committed.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Flushing, merging and rewriting the files of a lake's tables, without harm to anybody.
 
-DuckLake 1.5.5 loses few deletes that are committed beside a flush, a merge or a rewrite of the same
-table, where the catalog lets both commit (:mod:`~dbt.adapters.dynamic.lake.others`). A transaction
-that compacts can do nothing else, so it cannot claim a fence. So refreshes of a dynamic table share
-a lock, from before they read the lake until they have committed, and compaction excludes them by it.
-Nobody has such a lock on other tables: they are compacted where the user says that nobody writes to
-them. (Looking for open transactions is not enough: one may begin, and commit, while a merge
-commits.)
+DuckLake 1.5.5 loses few deletes that are committed beside a flush, a merge or a rewrite of the
+same table, where the catalog lets both commit (:mod:`~dbt.adapters.dynamic.lake.others`). A
+transaction that compacts can do nothing else, so it cannot claim a fence. So refreshes of a
+dynamic table share a lock, from before they read the lake until they have committed, and
+compaction excludes them by it. Nobody has such a lock on other tables: they are compacted where
+the user says that nobody writes to them. (Looking for open transactions is not enough: one may
+begin, and commit, while a merge commits.)
 
 Rewriting is special. DuckLake 1.5.5 reads versions before a rewrite with wrong statistics
 (:func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`), and twice after one more flush
