@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.others import Others
@@ -167,3 +168,37 @@ def test_snapshots_stay_by_which_an_open_transaction_finds_conflicts(
         (524, 524)
     ]
     assert "expire" in {action for action, _, _ in maintain(small_files)}
+
+
+@on("file", "postgres")
+def test_a_flush_beside_any_commit_is_done_again(
+    small_files: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckLake would commit it after the other one's commit, with rows that were deleted."""
+    small_files.sql(
+        "CREATE TABLE raw.something AS SELECT i AS id, 0 AS v FROM range(90) r(i)",
+        *[
+            f"UPDATE raw.something SET v = v + 1 WHERE id BETWEEN {n} AND {n} + 9"
+            for n in range(0, 60, 10)
+            for _ in range(2)
+        ],
+        "DELETE FROM raw.something WHERE id >= 70",  # more than are inlined
+    )
+    commits: list[int] = []
+    flush = LakeUpkeep.flush
+
+    def flushing(self: LakeUpkeep, table: TableWork) -> int:
+        done = flush(self, table)
+        if table.name == "something" and len(commits) < 2:
+            commits.append(done)
+            environment = DuckDBConnectionManager._ENV
+            with environment.conn.cursor() as other:  # type: ignore[attr-defined]
+                other.execute(f"CREATE TABLE lake.raw.another_{len(commits)} AS SELECT 1 AS id")
+        return done
+
+    monkeypatch.setattr(LakeUpkeep, "flush", flushing)
+    done = {(action, subject) for action, subject, _ in maintain(small_files, "--alone")}
+    count = "SELECT count(*), count(DISTINCT rowid), sum(v)::INTEGER FROM raw.something"
+    assert small_files.sql(count) == [(70, 70, 120)]
+    assert ("flush", "raw.something") in done
+    assert len(commits) == 2

@@ -200,7 +200,8 @@ def attempt(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> str
             with contextlib.suppress(duckdb.Error):  # the failure has ended it already
                 connection.execute("ROLLBACK")
         text = str(error)
-        return "conflicts" if "conflict" in text.lower() else f"errors: {text[:200]}"
+        lost = any(sign in text.lower() for sign in ("conflict", "maximum retry count"))
+        return "conflicts" if lost else f"errors: {text[:200]}"
     return "commits"
 
 
@@ -224,13 +225,16 @@ def _fixed(*statements: str) -> Any:
     return lambda _: list(statements)
 
 
-def _of_base_tables(statement: str) -> Any:
-    return _fixed(*(statement.format(name) for name in BASE_TABLES))
+def _of_base_tables(*statements: str) -> Any:
+    return _fixed(*(one.format(name) for name in BASE_TABLES for one in statements))
 
 
 MAINTENANCE: dict[str, Any] = {
+    # What is refreshed meanwhile commits to the lake, too (docs/maintenance.md).
     "flush": _of_base_tables(
-        "CALL ducklake_flush_inlined_data('lake', schema_name => 'raw', table_name => '{}')"
+        "SET ducklake_max_retry_count = 0",
+        "CALL ducklake_flush_inlined_data('lake', schema_name => 'raw', table_name => '{}')",
+        "RESET ducklake_max_retry_count",
     ),
     "merge": _of_base_tables("CALL ducklake_merge_adjacent_files('lake', '{}', schema => 'raw')"),
     "rewrite": _of_base_tables(

@@ -8,6 +8,9 @@ compaction excludes them by it. Nobody has such a lock on other tables: they are
 the user says that nobody writes to them. (Looking for open transactions is not enough: one may
 begin, and commit, while a merge commits.)
 
+A flush that DuckLake's own retry commits after anything else was committed to the lake keeps rows
+that were deleted. So DuckLake must not try again, but maintenance does.
+
 Rewriting is special. DuckLake 1.5.5 reads versions before a rewrite with wrong statistics
 (:func:`~dbt.adapters.dynamic.lake.changes.misled_optimizers`), and twice after one more flush
 or merge
@@ -20,7 +23,8 @@ flushed or merged while such a version is older than a rewrite of somebody else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,7 +35,7 @@ from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.pins import newest_equal
 from dbt.adapters.dynamic.maintenance.world import World
 from dbt.adapters.dynamic.names import fold
-from dbt.adapters.dynamic.refresh.retry import wait_seconds
+from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
 from dbt.adapters.dynamic.refresh.state import SCHEMA
 
 # How often to look whether a table is being refreshed, and the first wait in seconds.
@@ -148,12 +152,35 @@ class Compaction:
         """Compact a table when those who refresh it let it be."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self._note(action, table, self._job.change(partial(self._do, action, table)))
+                with self._committed_at_once() if action.name == "flush" else nullcontext():
+                    done = self._job.change(partial(self._do, action, table))
+                self._note(action, table, done)
                 return
             except Busy:
                 if attempt < _ATTEMPTS:
                     time.sleep(wait_seconds(attempt, _FIRST_WAIT))
+            except Exception as error:
+                if not passes(error):
+                    raise
+                self._wait(table, f"{action.name}: others commit to the lake all the time")
+                return
         self._wait(table, f"{action.name}: it is being refreshed")
+
+    @contextmanager
+    def _committed_at_once(self) -> Iterator[None]:
+        """Let a commit fail, instead of being tried again by DuckLake, if others committed first.
+
+        A flush that DuckLake 1.5.5 commits again keeps rows that were deleted. All of it must be
+        done again.
+        """
+        setting = "ducklake_max_retry_count"
+        rows = self._job.session.rows
+        before = self._job.read(lambda: rows(f"SELECT current_setting('{setting}')"))[0][0]
+        self._job.read(lambda: rows(f"SET {setting} = 0"))
+        try:
+            yield
+        finally:
+            self._job.read(lambda: rows(f"SET {setting} = {int(before)}"))
 
     def _do(self, action: _Action, table: TableWork) -> Done:
         """Say in the commit that maintenance made it; without work there is none."""
