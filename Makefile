@@ -33,7 +33,7 @@ oracle: $(VENV)/installed
 
 # Breaks the rules on purpose, and lets the oracle find each break.
 mutations: $(VENV)/installed
-	$(BIN)/python -m tests.oracle.mutations
+	$(BIN)/python -m tests.mutations
 
 # Everything that happens to a lake at once: writers, refreshes, kills, maintenance, a checker.
 MINUTES ?= 10

@@ -1,0 +1,169 @@
+"""What keeps a refresh right beside others, each switched off: its test fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.mutations.breaks import Break, run
+
+_FUNCTIONAL = "tests/functional"
+
+BREAKS = [
+    Break(
+        "refresh/state.py",
+        "no fence",
+        'return f"UPDATE {name} SET refresh_id = {literal(refresh_id)}"',
+        'return "SELECT 1"',
+        f"{_FUNCTIONAL}/test_concurrency.py::test_second_writer_fails_and_starts_over",
+    ),
+    Break(
+        "refresh/state.py",
+        "the table's identity is not looked at",
+        "(then.table_id, then.uuid) != (now.table_id, now.uuid)",
+        "False",
+        f"{_FUNCTIONAL}/test_state.py::test_an_older_table_was_swapped_in",
+    ),
+    Break(
+        "refresh/state.py",
+        "what others did to the table is not looked at",
+        "if not all(number > result and may_be_a_flush(words) for number, words in changing):",
+        "if False:",
+        f"{_FUNCTIONAL}/test_state.py::test_somebody_wrote_to_the_table",
+    ),
+    Break(
+        "refresh/state.py",
+        "inserts beside a refresh are not looked at",
+        "all(number > result and may_be_a_flush(words) for number, words in changing)",
+        "all(number <= result or may_be_a_flush(words) for number, words in changing)",
+        f"{_FUNCTIONAL}/test_maintain.py::test_rows_that_somebody_inserts_beside_a_refresh",
+    ),
+    Break(
+        "lake/changes.py",
+        "a source's identity is not looked at",
+        "if table.table_id != pin.table_id or table.uuid != pin.uuid:",
+        "if False:",
+        f"{_FUNCTIONAL}/test_sources.py::test_dropped_and_created_source",
+    ),
+    Break(
+        "lake/changes.py",
+        "an expired watermark is not looked at",
+        "if missing:",
+        "if False:",
+        f"{_FUNCTIONAL}/test_sources.py::test_expired_watermark",
+    ),
+    Break(
+        "refresh/resolver.py",
+        "pins go backwards",
+        "(max(one, floor) for one in chosen)",
+        "chosen",
+        f"{_FUNCTIONAL}/test_consistency.py",
+    ),
+    Break(
+        "refresh/invocation.py",
+        "each table of a run reads its own version",
+        "if database not in self._base:",
+        "if True:",
+        f"{_FUNCTIONAL}/test_consistency.py::test_all_tables_of_an_invocation_see_one_version",
+    ),
+    Break(
+        "turn.py",
+        "who writes does not wait",
+        "self._changed.wait_for(lambda: self._writer is None and not self._readers)",
+        "pass",
+        "tests/unit/test_turn.py",
+    ),
+    Break(
+        "turn.py",
+        "who reads does not wait",
+        "self._changed.wait_for(lambda: self._writer is None and not self._waiting_to_write)",
+        "pass",
+        "tests/unit/test_turn.py",
+    ),
+    Break(
+        "connections.py",
+        "transactions of one process write beside each other",
+        "self._TURN.take(connection) try: return super().begin()",
+        "pass\n        try:\n            return super().begin()",
+        f"{_FUNCTIONAL}/test_stress.py::test_threads",
+    ),
+    Break(
+        "refresh/refresh.py",
+        "what was computed is merged into a table that was touched since",
+        "if now != plan.snapshot and self._store.touched(",
+        "if now < 0 and self._store.touched(",
+        f"{_FUNCTIONAL}/test_threads.py::test_table_that_is_changed_while_it_is_computed",
+    ),
+    Break(
+        "refresh/refresh.py",
+        "versions are read as if nobody had rewritten files since",
+        "if self.decision.strategy is Strategy.FULL and not self._readable_as_planned():",
+        "if False:",
+        f"{_FUNCTIONAL}/test_threads.py::test_files_rewritten_before_a_whole_build_begins",
+    ),
+    Break(
+        "lake/others.py",
+        "maintenance compacts beside refreshes",
+        'return not self.locks or self._lock("pg_try_advisory_xact_lock_shared", schema, name)',
+        "return True",
+        f"{_FUNCTIONAL}/test_maintain_beside_others.py::"
+        "test_maintenance_leaves_a_table_alone_that_is_being_refreshed",
+    ),
+    Break(
+        "maintenance/compaction.py",
+        "maintenance compacts tables that others may write to",
+        "if harmless or ours:",
+        "if True:",
+        f"{_FUNCTIONAL}/test_maintain_beside_others.py::"
+        "test_tables_of_others_are_not_rewritten_either",
+    ),
+    Break(
+        "maintenance/compaction.py",
+        "DuckLake tries the commit of a flush again",
+        'f"SET {setting} = 0"',
+        'f"SET {setting} = 10"',
+        f"{_FUNCTIONAL}/test_maintain_beside_others.py::"
+        "test_a_flush_beside_any_commit_is_done_again",
+    ),
+    Break(
+        "maintenance/maintainer.py",
+        "snapshots expire that an open transaction began at",
+        "max(self._retention.snapshots, self._retention.files)",
+        "self._retention.snapshots",
+        f"{_FUNCTIONAL}/test_maintain_beside_others.py::"
+        "test_snapshots_stay_by_which_an_open_transaction_finds_conflicts",
+    ),
+    Break(
+        "maintenance/maintainer.py",
+        "snapshots expire that a dynamic table is pinned to",
+        "floor = min([outlived + 1, *needed.values()])",
+        "floor = outlived + 1",
+        f"{_FUNCTIONAL}/test_maintain.py::test_snapshots_that_a_pin_needs_stay",
+    ),
+    Break(
+        "maintenance/maintainer.py",
+        "states are renewed without the fence",
+        "self._rows(fence)",
+        "pass",
+        f"{_FUNCTIONAL}/test_maintain.py::test_renewal_and_refresh_of_the_same_table_conflict",
+    ),
+]
+
+
+def caught(test: str, folder: Path) -> str:
+    """Run a test with the broken package.
+
+    Args:
+        test: the test, as pytest names it.
+        folder: a copy of the project, one guard of which is switched off.
+
+    Returns:
+        How many failed; "" if none did.
+
+    Raises:
+        RuntimeError: no test ran.
+    """
+    done = run(folder, "pytest", "-q", "-n0", "--no-header", "-p", "no:cacheprovider", test)
+    last = done.stdout.strip().splitlines()[-1:]
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{test}: {' '.join(last)} {done.stderr[-500:]}")
+    return f"by {test.rpartition('/')[2]}" if done.returncode else ""
