@@ -13,7 +13,11 @@ from dbt.adapters.duckdb.environments.local import LocalEnvironment
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.dynamic.credentials import DynamicCredentials
 from dbt.adapters.dynamic.lake.extensions import load_extension
-from dbt.adapters.dynamic.names import quoted
+from dbt.adapters.dynamic.names import literal, quoted
+
+# By this optimizer DuckDB 1.5.5 loses rows of queries, parts of which are alike (its issue 25819).
+# What merges two versions of a query consists of such parts.
+UNSOUND_OPTIMIZER = "common_subplan"
 
 
 class LakeEnvironment(LocalEnvironment):
@@ -50,11 +54,21 @@ class LakeEnvironment(LocalEnvironment):
         plugins: dict[str, BasePlugin] | None = None,
         registered_df: dict[str, Any] | None = None,
     ) -> Any:
-        """Prepare a cursor: the current database is not inherited from the connection."""
+        """Prepare a cursor: the current database is not inherited from the connection.
+
+        An optimizer that is unsound rests, in all of the instance.
+        """
         assert isinstance(creds, DynamicCredentials)
         if creds.main_is_lake:
             cursor.execute(f"USE {quoted(creds.database)}")
-        return super().initialize_cursor(creds, cursor, plugins, registered_df or {})
+        prepared = super().initialize_cursor(creds, cursor, plugins, registered_df or {})
+        # The profile's settings are made; what they disable stays disabled.
+        (now,) = cursor.execute("SELECT current_setting('disabled_optimizers')").fetchone()
+        disabled = set(filter(None, now.split(",")))
+        if UNSOUND_OPTIMIZER not in disabled:
+            names = ",".join(sorted(disabled | {UNSOUND_OPTIMIZER}))
+            cursor.execute(f"SET GLOBAL disabled_optimizers = {literal(names)}")
+        return prepared
 
     def close(self) -> None:
         """Close the instance, lakes first: after a failed commit DuckLake would keep them open."""
