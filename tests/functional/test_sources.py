@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import pytest
 
 from dbt.adapters.dynamic.lake import changes
@@ -533,3 +534,31 @@ def test_a_users_macro(project: LakeProject) -> None:
     assert outcome(project, *variable(hidden))[1] == "DEFINITION_CHANGED"
     assert outcome(project, *variable(hidden)) == ("FULL", "USER_MACRO")
     project.check = check  # type: ignore[method-assign]
+
+
+def test_a_query_whose_parts_are_alike(make_project: Callable[..., LakeProject]) -> None:
+    """DuckDB 1.5.5 loses its row by an optimizer, which rests beside those of the profile."""
+    project = make_project(settings={"disabled_optimizers": "top_n"})
+    row = "SELECT [2] AS b, 4 AS k, true AS a, false AS x"
+    view = (
+        "CREATE VIEW raw.v AS SELECT r1.b, r1.k, r1.a "
+        "FROM raw.u AS r1 LEFT JOIN raw.u AS r2 ON r1.a = r2.a AND r1.x = r2.a"
+    )
+    project.source("u", row)
+    project.sql(view)
+    query = (
+        "SELECT r.k, s.b FROM raw.v AS r LEFT JOIN raw.v AS s ON r.k = s.k "
+        "JOIN raw.u AS u ON r.a = u.a"
+    )
+    with duckdb.connect() as plain:
+        plain.execute(f"CREATE SCHEMA raw; CREATE TABLE raw.u AS {row}; {view}")
+        assert plain.execute(query).fetchall() == [], (
+            "DuckDB reads it right now: it may work again"
+        )
+    project.model("alike", query)
+    resting = "SELECT current_setting('disabled_optimizers') AS names"
+    project.model("resting", resting, materialized="table")
+    project.run()
+    assert project.sql("SELECT k FROM main.alike") == [(4,)]
+    ((names,),) = project.sql("FROM main.resting")
+    assert set(names.split(",")) == {"common_subplan", "top_n"}

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from dbt.adapters.dynamic.config import DynamicTableConfig, RefreshMode
+from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.incremental.compile import Compiled
 from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
@@ -289,7 +290,8 @@ class Driver:
         as_written = isinstance(compiled, NotIncremental)
         if from_statistics(query, self.lake.functions, as_written):
             misled |= FROM_STATISTICS
-        self._execute(f"SET GLOBAL disabled_optimizers = '{','.join(sorted(misled))}'")
+        resting = ",".join(sorted(misled | {UNSOUND_OPTIMIZER}))
+        self._execute(f"SET GLOBAL disabled_optimizers = '{resting}'")
         # What DuckDB makes of a user's own ASOF join is not ours to mend.
         threshold = ALWAYS if as_written else NEVER
         self._execute(f"SET GLOBAL asof_loop_join_threshold = {threshold}")

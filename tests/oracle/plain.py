@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from tests.oracle.cases import Case
 
 # More rows than this say nothing more, and take long.
@@ -46,6 +47,7 @@ class Plain:
     def _connect() -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(config={"threads": 1})
         connection.execute(f"SET GLOBAL asof_loop_join_threshold = {ALWAYS}")
+        connection.execute(f"SET GLOBAL disabled_optimizers = '{UNSOUND_OPTIMIZER}'")
         connection.execute("ATTACH ':memory:' AS lake")
         connection.execute("USE lake")
         return connection

@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey, open_columns
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, TableVersion
@@ -40,6 +41,7 @@ MERGED = {ChangeKind.UNCHANGED, ChangeKind.INSERTS, ChangeKind.CHANGES}
 def instance() -> duckdb.DuckDBPyConnection:
     """A DuckDB instance with DuckLake. To load an extension takes longer than most tests do."""
     connection = duckdb.connect(config={"threads": 1})
+    connection.execute(f"SET GLOBAL disabled_optimizers = '{UNSOUND_OPTIMIZER}'")
     load_extension(connection, "ducklake")
     return connection
 

@@ -13,8 +13,12 @@ from dbt.adapters.duckdb.environments.local import LocalEnvironment
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.dynamic.credentials import DynamicCredentials
 from dbt.adapters.dynamic.lake.extensions import load_extension
-from dbt.adapters.dynamic.names import quoted
+from dbt.adapters.dynamic.names import literal, quoted
 from dbt.adapters.factory import get_adapter_by_type
+
+# By this optimizer DuckDB 1.5.5 loses rows of queries, parts of which are alike (its issue 25819).
+# What merges two versions of a query consists of such parts.
+UNSOUND_OPTIMIZER = "common_subplan"
 
 
 class LakeEnvironment(LocalEnvironment):
@@ -51,11 +55,21 @@ class LakeEnvironment(LocalEnvironment):
         plugins: dict[str, BasePlugin] | None = None,
         registered_df: dict[str, Any] | None = None,
     ) -> Any:
-        """Prepare a cursor: the current database is not inherited from the connection."""
+        """Prepare a cursor: the current database is not inherited from the connection.
+
+        An optimizer that is unsound rests, in all of the instance.
+        """
         assert isinstance(creds, DynamicCredentials)
         if creds.main_is_lake:
             cursor.execute(f"USE {quoted(creds.database)}")
-        return super().initialize_cursor(creds, cursor, plugins, registered_df or {})
+        before = _disabled_optimizers(cursor)
+        prepared = super().initialize_cursor(creds, cursor, plugins, registered_df or {})
+        # The profile's settings are made. What a refresh in another thread lets rest goes on resting.
+        now = _disabled_optimizers(cursor)
+        if now != (wanted := before | now | {UNSOUND_OPTIMIZER}):
+            names = literal(",".join(sorted(wanted)))
+            cursor.execute(f"SET GLOBAL disabled_optimizers = {names}")
+        return prepared
 
     def load_source(self, plugin_name: str, source_config: Any) -> str:
         """Load a plugin's source, which may go into a lake, in the turn of this thread."""
@@ -73,3 +87,8 @@ class LakeEnvironment(LocalEnvironment):
                 with contextlib.suppress(duckdb.Error):
                     self.conn.execute(f"DETACH DATABASE IF EXISTS {quoted(name)}")
         super().close()
+
+
+def _disabled_optimizers(cursor: Any) -> set[str]:
+    (names,) = cursor.execute("SELECT current_setting('disabled_optimizers')").fetchone()
+    return set(filter(None, names.split(",")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlglot
@@ -16,6 +16,9 @@ from dbt.adapters.dynamic.query.dialect import PinnedDuckDB
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery, ParseTree, Source, shape_of
 from dbt.adapters.dynamic.query.tree import first_difference
+
+# How many keys a GROUP BY has as they are written: `meta` of its node once it is qualified.
+SPELLINGS = "spellings"
 
 
 def to_sql(expression: exp.Expr) -> str:
@@ -143,6 +146,8 @@ def qualify(
         if fold(call.name) in aggregates:
             # sqlglot must know them: in HAVING sum(b) > 3, b is the column, not an alias b.
             call.replace(exp.AnonymousAggFunc(this=call.this, expressions=call.expressions))
+    for group in copy.find_all(exp.Group):
+        group.meta[SPELLINGS] = len({fold(to_sql(key)) for key in _keys(group)})
     # The name of a struct's field is data: struct_pack(Total := 1), x::STRUCT(Total INT).
     fields = [field.this for field in copy.find_all(exp.PropertyEQ, exp.Kwarg)]
     for field in [*fields, *copy.find_all(exp.DataType)]:
@@ -166,6 +171,15 @@ def qualify(
         if _unresolved(name):
             raise unsupported(f"the name {name.name}", name.parent or name, Reason.UNPARSED_SQL)
     return qualified
+
+
+def _keys(element: exp.Expr) -> Iterator[exp.Expr]:
+    """What a GROUP BY names, in its grouping sets, too."""
+    if isinstance(element, exp.Group | exp.GroupingSets | exp.Rollup | exp.Cube | exp.Tuple):
+        for part in element.iter_expressions():
+            yield from _keys(part)
+    else:
+        yield element.unnest()
 
 
 def _refuse_overlooked_names(expression: exp.Query) -> None:

@@ -24,7 +24,7 @@ from dbt.adapters.dynamic.incremental.normal_form.scope import (
     replace,
 )
 from dbt.adapters.dynamic.names import quoted
-from dbt.adapters.dynamic.query.qualify import render, unsupported
+from dbt.adapters.dynamic.query.qualify import SPELLINGS, place, render, unsupported
 
 if TYPE_CHECKING:
     from dbt.adapters.dynamic.incremental.normal_form.builder import Builder, Ctes
@@ -269,7 +269,20 @@ def _grouping_sets(
         sets = [chosen | more for chosen in sets for more in sets_of(element)]
         if len(sets) > _MOST_SETS:
             raise unsupported(f"more than {_MOST_SETS} grouping sets", group)
+    if len(sets) > 1 and (len(keys) < group.meta[SPELLINGS] or _names_merged_column_twice(keys)):
+        # DuckDB takes them for two keys, and shows the one that comes last.
+        raise unsupported("grouping sets with one key in two spellings", group)
     return keys, sets
+
+
+def _names_merged_column_twice(keys: list[exp.Expr]) -> bool:
+    """Whether a column that USING merged is a key beside one of the two that it comes from."""
+    return any(
+        isinstance(key, exp.Coalesce)
+        and not place(key)  # nobody wrote it: qualifying did
+        and any(column in keys for column in key.iter_expressions())
+        for key in keys
+    )
 
 
 def _refuse_hidden_keys(
