@@ -64,7 +64,7 @@ class LakeEnvironment(LocalEnvironment):
             cursor.execute(f"USE {quoted(creds.database)}")
         before = _disabled_optimizers(cursor)
         prepared = super().initialize_cursor(creds, cursor, plugins, registered_df or {})
-        # The profile's settings are made. What a refresh in another thread lets rest goes on resting.
+        # The profile's settings are made. What another thread's refresh lets rest goes on resting.
         now = _disabled_optimizers(cursor)
         if now != (wanted := before | now | {UNSOUND_OPTIMIZER}):
             names = literal(",".join(sorted(wanted)))
