@@ -9,10 +9,11 @@ answer cannot move while other processes commit. No data file is opened.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
@@ -137,6 +138,22 @@ class LakeCatalog:
 
     def table(self, schema: str, name: str, snapshot: int) -> TableVersion | None:
         """The table of this name (any case) at a snapshot, or None."""
+        key = fold(schema), fold(name)
+        return self.tables_named([key], snapshot).get(key)
+
+    def tables_named(
+        self, names: Collection[tuple[str, str]], snapshot: int
+    ) -> dict[tuple[str, str], TableVersion]:
+        """Several tables at a snapshot, by one question.
+
+        Args:
+            names: their schemas and names in lower case.
+            snapshot: the snapshot.
+
+        Returns:
+            Those that exist, by schema and name in lower case.
+        """
+        listed = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in names)
         rows = self._rows(
             "SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name, "
             "c.column_id, c.column_name, c.column_type, c.parent_column "
@@ -144,16 +161,16 @@ class LakeCatalog:
             f"JOIN {self._metadata('ducklake_schema')} s USING (schema_id) "
             f"LEFT JOIN {self._metadata('ducklake_column')} c "
             f"ON c.table_id = t.table_id AND {_live(snapshot, 'c')} "
-            f"WHERE {folded('t.table_name')} = {literal(fold(name))} "
-            f"AND {folded('s.schema_name')} = {literal(fold(schema))} "
+            f"WHERE ({folded('s.schema_name')}, {folded('t.table_name')}) IN ({listed}) "
             f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')} "
-            "ORDER BY c.column_order, c.column_id"
+            "ORDER BY t.table_id, c.column_order, c.column_id"
         )
-        if not rows:
-            return None
-        table_id, uuid, schema_name, table_name = rows[0][:4]
-        columns = _top_level([row[4:] for row in rows if row[4] is not None])
-        return TableVersion(int(table_id), uuid, schema_name, table_name, columns)
+        found = {}
+        for (table_id, uuid, schema, name), group in groupby(rows, key=lambda row: row[:4]):
+            columns = _top_level([row[4:] for row in group if row[4] is not None])
+            version = TableVersion(int(table_id), uuid, schema, name, columns)
+            found[fold(schema), fold(name)] = version
+        return found
 
     def columns(self, table_id: int, snapshot: int) -> tuple[Column, ...]:
         """The top-level columns of a table at a snapshot, in order.

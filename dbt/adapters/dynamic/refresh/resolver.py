@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from dbt.adapters.dynamic.errors import DynamicTableError
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, TableVersion
 from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
@@ -39,6 +39,7 @@ class LakeResolver:
         self._model = model
         # Within one transaction neither moves.
         self._known: dict[RelationKey, Source | SourceView | None] = {}
+        self._tables: dict[tuple[RelationKey, int], TableVersion | None] = {}
         self._current: dict[str, int] = {}
         self._commits: dict[tuple[str, int], list[Commit]] = {}
 
@@ -50,16 +51,10 @@ class LakeResolver:
         Raises:
             DynamicTableError: the lake has no such relation, or the model reads itself.
         """
-        catalog, schema_name, name = reference.parts
-        if not catalog and schema_name and fold(schema_name) in self._lakes:
-            # Two parts are schema.table or database.table.
-            lake = self._lakes.get(fold(database))
-            if lake is None or not lake.schema_exists(schema_name, self._current_snapshot(lake)):
-                catalog, schema_name = schema_name, "main"
-        lake = self._lakes.get(fold(catalog or database))
+        catalog, key = self._key(reference, database, schema)
+        lake = self._lakes.get(key[0])
         if lake is None:
             return Foreign(reference.name)
-        key = (fold(lake.database), fold(schema_name or schema), fold(name))
         if key == self._target:
             raise DynamicTableError(
                 f"Model '{self._model}' reads itself ({reference.name}). A dynamic table is equal "
@@ -79,9 +74,35 @@ class LakeResolver:
             )
         return Foreign(reference.name)
 
+    def expect(self, references: Iterable[TableReference], database: str, schema: str) -> None:
+        """See :class:`~dbt.adapters.dynamic.query.sources.Resolver`."""
+        wanted: dict[tuple[str, int], set[RelationKey]] = {}
+        for reference in references:
+            _, key = self._key(reference, database, schema)
+            lake = self._lakes.get(key[0])
+            if lake is not None and key not in self._known:
+                wanted.setdefault((key[0], self._snapshots(lake, key)[0]), set()).add(key)
+        for (name, snapshot), keys in wanted.items():
+            found = self._lakes[name].tables_named([key[1:] for key in keys], snapshot)
+            self._tables.update(((key, snapshot), found.get(key[1:])) for key in keys)
+
+    def _key(
+        self, reference: TableReference, database: str, schema: str
+    ) -> tuple[str, RelationKey]:
+        """The database that a name says, and the whole of the name in lower case."""
+        catalog, schema_name, name = reference.parts
+        if not catalog and schema_name and fold(schema_name) in self._lakes:
+            # Two parts are schema.table or database.table.
+            lake = self._lakes.get(fold(database))
+            if lake is None or not lake.schema_exists(schema_name, self._current_snapshot(lake)):
+                catalog, schema_name = schema_name, "main"
+        return catalog, (fold(catalog or database), fold(schema_name or schema), fold(name))
+
     def _look_up(self, lake: LakeCatalog, key: RelationKey) -> Source | SourceView | None:
         for snapshot in self._snapshots(lake, key):
-            table = lake.table(key[1], key[2], snapshot)
+            if (key, snapshot) not in self._tables:
+                self._tables[key, snapshot] = lake.table(key[1], key[2], snapshot)
+            table = self._tables[key, snapshot]
             if table is not None and not self._doubled(lake, table.table_id, snapshot):
                 return Source(lake.database, table, snapshot)
             view = lake.view(key[1], key[2], snapshot)
