@@ -9,10 +9,11 @@ answer cannot move while other processes commit. No data file is opened.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
@@ -144,16 +145,35 @@ class LakeCatalog:
         )
 
     def table(self, schema: str, name: str, snapshot: int) -> TableVersion | None:
-        """The table of this name (any case) at a snapshot, or None.
+        """The table of this name (any case) at a snapshot, or None."""
+        key = fold(schema), fold(name)
+        return self.tables_named([key], snapshot).get(key)
 
-        What a snapshot says never changes, so it is asked once.
+    def tables_named(
+        self, names: Collection[tuple[str, str]], snapshot: int
+    ) -> dict[tuple[str, str], TableVersion]:
+        """Several tables at a snapshot, by one question.
+
+        What a snapshot says never changes, so of each table it is asked once.
+
+        Args:
+            names: their schemas and names in lower case.
+            snapshot: the snapshot.
+
+        Returns:
+            Those that exist, by schema and name in lower case.
         """
-        key = fold(schema), fold(name), snapshot
-        if key not in self._versions:
-            self._versions[key] = self._table(*key)
-        return self._versions[key]
+        unknown = [key for key in names if (*key, snapshot) not in self._versions]
+        if unknown:
+            found = self._tables_named(unknown, snapshot)
+            self._versions.update(((*key, snapshot), found.get(key)) for key in unknown)
+        versions = {key: self._versions[(*key, snapshot)] for key in names}
+        return {key: version for key, version in versions.items() if version is not None}
 
-    def _table(self, schema: str, name: str, snapshot: int) -> TableVersion | None:
+    def _tables_named(
+        self, names: Collection[tuple[str, str]], snapshot: int
+    ) -> dict[tuple[str, str], TableVersion]:
+        listed = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in names)
         rows = self._rows(
             "SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name, "
             "c.column_id, c.column_name, c.column_type, c.parent_column "
@@ -161,16 +181,16 @@ class LakeCatalog:
             f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
             f"LEFT JOIN {self.metadata('ducklake_column')} c "
             f"ON c.table_id = t.table_id AND {_live(snapshot, 'c')} "
-            f"WHERE {folded('t.table_name')} = {literal(name)} "
-            f"AND {folded('s.schema_name')} = {literal(schema)} "
+            f"WHERE ({folded('s.schema_name')}, {folded('t.table_name')}) IN ({listed}) "
             f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')} "
-            "ORDER BY c.column_order, c.column_id"
+            "ORDER BY t.table_id, c.column_order, c.column_id"
         )
-        if not rows:
-            return None
-        table_id, uuid, schema_name, table_name = rows[0][:4]
-        columns = _top_level([row[4:] for row in rows if row[4] is not None])
-        return TableVersion(int(table_id), uuid, schema_name, table_name, columns)
+        tables = {}
+        for (table_id, uuid, schema, name), group in groupby(rows, key=lambda row: row[:4]):
+            columns = _top_level([row[4:] for row in group if row[4] is not None])
+            version = TableVersion(int(table_id), uuid, schema, name, columns)
+            tables[fold(schema), fold(name)] = version
+        return tables
 
     def columns(self, table_id: int, snapshot: int) -> tuple[Column, ...]:
         """The top-level columns of a table at a snapshot, in order.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -71,6 +71,9 @@ class Foreign:
 class Resolver(Protocol):
     """Says what a name in FROM means."""
 
+    def expect(self, references: Iterable[TableReference], database: str, schema: str) -> None:
+        """Look up together what :meth:`resolve` will be asked for one by one."""
+
     def resolve(
         self, reference: TableReference, database: str, schema: str
     ) -> Source | SourceView | Foreign:
@@ -98,6 +101,7 @@ class ModelQuery:
             read as it is.
         extremes: whether it takes the min or max of all rows of something.
         asof: whether it has an ASOF join.
+        anti_by_range: whether it has an ANTI join without an equality in its condition.
         fingerprint: what the query means, whatever its spelling, comments and pins: a SHA-256.
     """
 
@@ -115,6 +119,7 @@ class ModelQuery:
     pinnable: bool = True
     extremes: bool = False
     asof: bool = False
+    anti_by_range: bool = False
     fingerprint: str = ""
 
     def at(self, snapshots: Mapping[tuple[str, str, str], int] | None = None) -> str:
@@ -202,6 +207,7 @@ def _inline(
     query.functions |= found.functions
     query.extremes = query.extremes or found.extremes
     query.asof = query.asof or found.asof
+    query.anti_by_range = query.anti_by_range or found.anti_by_range
     query.session_names |= found.session_names
     query.table_functions |= found.table_functions - _PURE_TABLE_FUNCTIONS
     for name, count in found.arguments.items():
@@ -217,9 +223,9 @@ def _inline(
     def place(reference: TableReference) -> str:
         return "" if reference.start is None else _place(text, reference.start, depth)
 
-    for reference in found.tables:
-        if reference.pinned:
-            continue
+    references = [reference for reference in found.tables if not reference.pinned]
+    resolver.expect(references, database, schema)
+    for reference in references:
         meaning = resolver.resolve(reference, database, schema)
         if isinstance(meaning, Foreign):
             query.foreign.setdefault(meaning.name, place(reference))
@@ -269,9 +275,12 @@ def _place(text: bytes, offset: int, depth: int) -> str:
 
 
 def from_statistics(query: ModelQuery, functions: Functions, as_written: bool) -> bool:
-    """Whether DuckDB might answer a query from statistics, and can be kept from it.
+    """Whether DuckDB might answer a query from statistics, wrongly, and can be kept from it.
 
-    Of an ASOF join as the user wrote it the same optimizer takes NULLs out.
+    Beside extremes (:data:`~dbt.adapters.dynamic.lake.changes.FROM_STATISTICS`) that is an ANTI
+    join whose condition is always true by the statistics: DuckDB 1.5.5 takes it for no rows, also
+    where there is nothing to join with. Of an ASOF join as the user wrote it the same optimizer
+    takes NULLs out.
 
     Args:
         query: the query.
@@ -280,7 +289,8 @@ def from_statistics(query: ModelQuery, functions: Functions, as_written: bool) -
     """
     if query.asof and as_written:
         return False
-    return takes_extremes(query.extremes, query.functions, functions)
+    extremes = takes_extremes(query.extremes, query.functions, functions)
+    return query.anti_by_range or extremes
 
 
 def untracked_names(query: ModelQuery) -> list[str]:

@@ -78,6 +78,7 @@ class Reads:
             text, in bytes.
         extremes: whether a SELECT takes the min or max of all its rows, not group by group.
         asof: whether there is an ASOF join.
+        anti_by_range: whether there is an ANTI join without an equality in its condition.
     """
 
     tables: tuple[TableReference, ...]
@@ -88,6 +89,7 @@ class Reads:
     places: Mapping[str, int]
     extremes: bool
     asof: bool
+    anti_by_range: bool
 
 
 def _children(node: Any) -> Iterator[Any]:
@@ -118,6 +120,13 @@ def _name_span(text: bytes, start: int, parts: list[str]) -> tuple[int, int] | N
     return start, end
 
 
+def _has_equality(condition: Tree) -> bool:
+    """Whether one of the conjuncts of a condition is an equality."""
+    if condition["type"] == "CONJUNCTION_AND":
+        return any(_has_equality(child) for child in condition["children"])
+    return bool(condition["type"] == "COMPARE_EQUAL")
+
+
 def _one_group(select: Tree) -> bool:
     """Whether a SELECT with aggregates has a group of all rows: no GROUP BY, or an empty set."""
     return not select.get("group_expressions") or [] in select.get("group_sets", [])
@@ -134,6 +143,7 @@ class _Walk:
         self.places: dict[str, int] = {}
         self.extremes = False
         self.asof = False
+        self.anti_by_range = False
         self._one_group = False
 
     def walk(self, node: Any, ctes: frozenset[str]) -> None:
@@ -154,6 +164,8 @@ class _Walk:
         if kind == "RECURSIVE_CTE_NODE":
             ctes = ctes | {fold(node["cte_name"])}
         self.asof = self.asof or node.get("ref_type") == "ASOF"
+        if node.get("join_type") == "ANTI" and node.get("condition"):
+            self.anti_by_range = self.anti_by_range or not _has_equality(node["condition"])
         if kind == "BASE_TABLE":
             self._table(node, ctes)
         elif kind == "TABLE_FUNCTION":
@@ -230,6 +242,7 @@ def reads(sql: str, tree: Tree) -> Reads:
         places=walk.places,
         extremes=walk.extremes,
         asof=walk.asof,
+        anti_by_range=walk.anti_by_range,
     )
 
 

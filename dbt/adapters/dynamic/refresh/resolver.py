@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
@@ -62,18 +62,10 @@ class LakeResolver:
         Raises:
             DynamicTableError: the lake has no such relation, or the model reads itself.
         """
-        catalog, schema_name, name = reference.parts
-        if not catalog and schema_name and fold(schema_name) in self._lakes:
-            # Two parts are schema.table or database.table.
-            lake = self._lakes.get(fold(database))
-            if lake is None or not lake.schema_exists(schema_name, self._current_snapshot(lake)):
-                catalog, schema_name = schema_name, "main"
-        lake = self._lakes.get(fold(catalog or database))
+        catalog, key = self._key(reference, database, schema)
+        lake = self._lakes.get(key[0])
         if lake is None:
-            return self._copy(catalog or database, schema_name or schema, name) or Foreign(
-                reference.name
-            )
-        key = (fold(lake.database), fold(schema_name or schema), fold(name))
+            return self._copy(key) or Foreign(reference.name)
         if key == self._target:
             raise DynamicTableError(
                 f"Model '{self._model}' reads itself ({reference.name}). A dynamic table is equal "
@@ -96,9 +88,31 @@ class LakeResolver:
             )
         return Foreign(reference.name)
 
-    def _copy(self, database: str, schema: str, name: str) -> Source | None:
+    def expect(self, references: Iterable[TableReference], database: str, schema: str) -> None:
+        """See :class:`~dbt.adapters.dynamic.query.sources.Resolver`."""
+        wanted: dict[tuple[str, int], set[RelationKey]] = {}
+        for reference in references:
+            _, key = self._key(reference, database, schema)
+            lake = self._lakes.get(key[0])
+            if lake is not None and key not in self._known:
+                wanted.setdefault((key[0], self._snapshots(lake, key)[0]), set()).add(key)
+        for (name, snapshot), keys in wanted.items():
+            self._lakes[name].tables_named([key[1:] for key in keys], snapshot)
+
+    def _key(
+        self, reference: TableReference, database: str, schema: str
+    ) -> tuple[str, RelationKey]:
+        """The database that a name says, and the whole of the name in lower case."""
+        catalog, schema_name, name = reference.parts
+        if not catalog and schema_name and fold(schema_name) in self._lakes:
+            # Two parts are schema.table or database.table.
+            lake = self._lakes.get(fold(database))
+            if lake is None or not lake.schema_exists(schema_name, self._current_snapshot(lake)):
+                catalog, schema_name = schema_name, "main"
+        return catalog, (fold(catalog or database), fold(schema_name or schema), fold(name))
+
+    def _copy(self, key: RelationKey) -> Source | None:
         """The kept copy of a table outside of the lakes, if it has one."""
-        key = fold(database), fold(schema), fold(name)
         tracked = self._tracked.get(key)
         if tracked is None or tracked.tracking is ChangeTracking.NONE:
             return None

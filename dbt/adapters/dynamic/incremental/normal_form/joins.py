@@ -287,7 +287,21 @@ def _join_node(
     if pending.is_open(on):
         pending.rows_open = True
     equal = [pair for part in conjuncts(on) for pair in _equal(pending, part, alias)]
-    pending.items[-1] = Item(alias, join, node, "", render(on), render(on), tuple(equal))
+    touch = render(on)
+    text = render(_not_from_statistics(on)) if join is Join.ANTI and not equal else touch
+    pending.items[-1] = Item(alias, join, node, "", text, touch, tuple(equal))
+
+
+def _not_from_statistics(on: exp.Expr) -> exp.Expr:
+    """A condition that DuckDB's statistics do not show to be always true.
+
+    Of an ANTI join with such a condition DuckDB 1.5.5 makes no rows, also where there is nothing
+    to join with. No statistics come through `least`.
+    """
+    on = on.copy()
+    for part in list(on.find_all(exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between)):
+        part.set("this", exp.Least(this=part.this.copy(), expressions=[part.this.copy()]))
+    return on
 
 
 def _full(
