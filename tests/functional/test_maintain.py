@@ -377,7 +377,7 @@ def test_failure_is_recorded_in_an_older_layout(built: LakeProject) -> None:
 
 def test_run_operation(built: LakeProject) -> None:
     before = snapshots(built)
-    arguments = "{{dry_run: {}, snapshot_retention: 0s}}"
+    arguments = "{{dry_run: {}, snapshot_retention: 0s, file_retention: 0s}}"
     built.dbt("run-operation", "dynamic_table_maintain", "--args", arguments.format("true"))
     assert "lake: would renew lake.main.by_key: pins lake.raw.events" in built.output
     assert snapshots(built) == before
@@ -424,7 +424,7 @@ def test_a_profile_of_another_adapter(make_project: Callable[..., LakeProject]) 
 
 
 def test_retention_in_the_profile(make_project: Callable[..., LakeProject]) -> None:
-    project = make_project(snapshot_retention="0s")
+    project = make_project(snapshot_retention="0s", file_retention="0s")
     project.source("events", EVENTS)
     project.model("by_key", BY_KEY)
     project.run()
