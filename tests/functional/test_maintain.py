@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import pytest
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.lake import upkeep
+from dbt.adapters.dynamic.maintenance import run
 from dbt.adapters.dynamic.maintenance.world import World
 from tests.functional.commands import NOW, command, maintain
 from tests.functional.project import LakeProject
@@ -440,3 +442,27 @@ def test_a_lake_without_dynamic_tables(project: LakeProject) -> None:
     assert project.output == "nothing to maintain\n"
     # Named, it is maintained all the same.
     assert {action for action, _, _ in maintain(project, "--lake", "lake", *NOW)} == {"expire"}
+
+
+def test_others_who_commit_all_the_time(
+    built: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Maintenance leaves for the next time what conflicts with them, and goes on."""
+    monkeypatch.setattr(run, "_RETRY_WAIT", 0.001)
+    commit = DynamicConnectionManager.commit
+
+    def conflicting(self: DynamicConnectionManager) -> Any:
+        if self.get_thread_connection().name == "dbt-dynamic":
+            raise duckdb.TransactionException("Transaction conflict")
+        return commit(self)
+
+    monkeypatch.setattr(DynamicConnectionManager, "commit", conflicting)
+    before = snapshots(built)
+    done = maintain(built)
+    assert {subject for action, subject, _ in done if action == "wait"} >= {
+        "renew states",
+        "expire snapshots",
+    }
+    assert snapshots(built) == before
+    monkeypatch.undo()
+    assert "expire" in {action for action, _, _ in maintain(built)}

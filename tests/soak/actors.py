@@ -172,7 +172,9 @@ def compare_all(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
             continue
         report.counts["checks"] += 1
         if found:
+            again = difference(connection, "lake", name, definition, sources, version)
             where = f"{name} at {dict(sources)}, written at {version}"
+            where += "" if again else " (and not a moment later)"
             report.differences.append(f"{where}: {found}")
 
 

@@ -12,6 +12,7 @@ from dbt.adapters.dynamic.lake.upkeep import LakeUpkeep
 from dbt.adapters.dynamic.maintenance.report import Step
 from dbt.adapters.dynamic.maintenance.world import World
 from dbt.adapters.dynamic.names import literal, quoted
+from dbt.adapters.dynamic.refresh.retry import passes
 from dbt.adapters.dynamic.refresh.state import maintenance_info
 
 T = TypeVar("T")
@@ -52,6 +53,23 @@ class Job:
     def change(self, work: Callable[[], T]) -> T:
         """Do something, and commit it unless this is a dry run."""
         return self.transaction(work, not self.dry_run)
+
+    def change_if_possible(self, lake: str, what: str, work: Callable[[], T], otherwise: T) -> T:
+        """Do something, and commit it; note that it has to wait if others commit all the time.
+
+        Args:
+            lake: the lake.
+            what: what it is, for the note.
+            work: does it.
+            otherwise: what to return if it has to wait.
+        """
+        try:
+            return self.change(work)
+        except Exception as error:
+            if not passes(error):
+                raise
+            self.note(lake, "wait", what, "others commit to the lake all the time")
+            return otherwise
 
     def world(self) -> World:
         """All dynamic tables, as the open transaction sees them."""

@@ -111,7 +111,7 @@ class Maintainer:
                 self._job.message(home, f"{len(steps)} states renewed")
             return steps
 
-        self._job.steps += self._job.change(work)
+        self._job.steps += self._job.change_if_possible(home, "renew states", work, [])
 
     def _worthwhile(self, world: World, home: str, chosen: Sequence[str]) -> list[Renewal]:
         """The renewals that let snapshots go, or that leave a rewrite behind."""
@@ -228,14 +228,17 @@ class Maintainer:
                 self._job.message(name, "outlived rows deleted")
             return steps
 
-        self._job.steps += self._job.change(work)
+        self._job.steps += self._job.change_if_possible(name, "forget old rows", work, [])
 
     # 4. Snapshots --------------------------------------------------------------------------------
 
     def _expire(self, name: str) -> None:
         more = True
         while more:
-            steps, more = self._job.change(lambda: self._expire_some(name))
+            nothing: tuple[list[Step], bool] = ([], False)
+            steps, more = self._job.change_if_possible(
+                name, "expire snapshots", lambda: self._expire_some(name), nothing
+            )
             self._job.steps += steps
 
     def _expire_some(self, name: str) -> tuple[list[Step], bool]:
