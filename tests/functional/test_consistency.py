@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dbt.adapters.dynamic.refresh.invocation import Invocation
 from tests.functional.project import LakeProject
 
 ORDERS = "SELECT i AS id, i % 10 AS customer, i % 7 AS amount FROM range(200) r(i)"
@@ -191,3 +192,19 @@ def test_what_the_invocation_built_is_read_at_its_result(project: LakeProject) -
     assert warned(project)  # metrics is of the table before
     project.run()
     assert not warned(project)
+
+
+def test_a_table_never_goes_behind_its_own_pins(
+    diamond: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have refreshed it, after this one noted its base snapshots."""
+    older = diamond.sql("SELECT max(snapshot_id) FROM lake.snapshots()")[0][0]
+    diamond.sql("UPDATE raw.orders SET amount = 50 WHERE id = 5")
+    diamond.run()
+    newer = pins(diamond, "metrics")
+    monkeypatch.setattr(
+        Invocation, "base", lambda self, lake, _: self._base.setdefault(lake, older)
+    )
+    done = diamond.run("--select", "metrics")
+    assert done["metrics"]["refresh_action"] == "NO_DATA"
+    assert pins(diamond, "metrics") == newer

@@ -37,7 +37,9 @@ def main() -> int:
             try:
                 with mutation.made(folder):
                     seen = (
-                        guards.caught(mutation, folder) if mutation.test else rules.caught(folder)
+                        guards.caught(mutation.test, folder)
+                        if mutation.test
+                        else rules.caught(folder)
                     )
                 verdict = f"caught {seen}" if seen else "NOT CAUGHT"
             except (ValueError, RuntimeError) as error:

@@ -52,8 +52,14 @@ class Break:
             target.write_text(original)
 
 
-def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a Python module with a copy of the project."""
+def run(
+    folder: Path, module: str, *arguments: str, seconds: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python module with a copy of the project.
+
+    Raises:
+        subprocess.TimeoutExpired: it does not end within so many seconds.
+    """
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=folder,
@@ -61,4 +67,5 @@ def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         check=False,
+        timeout=seconds,
     )

@@ -55,6 +55,26 @@ def test_the_next_one_waits_until_the_turn_is_given_back(turn: Turn) -> None:
     assert turn.take(second) is False
 
 
+def test_who_reads_waits_until_nobody_writes(turn: Turn) -> None:
+    first: Any = Named()
+    second: Any = Named()
+    order: queue.Queue[str] = queue.Queue()
+    turn.take(first)
+
+    def read() -> None:
+        turn.join(second)
+        order.put("second")
+
+    waiting = threading.Thread(target=read, daemon=True)
+    waiting.start()
+    waiting.join(0.05)  # long enough for one who does not wait
+    order.put("first")
+    turn.give(first)
+    waiting.join(10)
+    assert [order.get_nowait(), order.get_nowait()] == ["first", "second"]
+    assert turn.reads(second)
+
+
 def test_another_connection_cannot_end_it(turn: Turn) -> None:
     first: Any = Named()
     second: Any = Named()
