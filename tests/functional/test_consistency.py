@@ -62,6 +62,15 @@ def test_all_tables_of_an_invocation_see_one_version(diamond: LakeProject) -> No
     assert not warned(diamond)
 
 
+def test_tables_that_do_not_read_each_other_see_one_version(project: LakeProject) -> None:
+    project.source("orders", ORDERS)
+    for name in ("one", "other"):
+        hook = "INSERT INTO raw.orders VALUES (1000, 3, 100)"
+        project.model(name, METRICS.format(orders=SOURCE), post_hook=hook)
+    done = project.run()
+    assert seen(done["one"]) == seen(done["other"])
+
+
 def test_part_of_a_project_reads_what_its_upstream_was_built_from(diamond: LakeProject) -> None:
     diamond.sql("INSERT INTO raw.orders VALUES (1000, 3, 100)")
     done = diamond.run("--select", "high")
