@@ -98,6 +98,7 @@ class LakeCatalog:
     def __init__(self, rows: Rows, database: str) -> None:
         self._rows = rows
         self.database = database
+        self._versions: dict[tuple[str, str, int], TableVersion | None] = {}
 
     def _metadata(self, table: str) -> str:
         return quoted(f"__ducklake_metadata_{self.database}", *self._metadata_schema, table)
@@ -146,6 +147,8 @@ class LakeCatalog:
     ) -> dict[tuple[str, str], TableVersion]:
         """Several tables at a snapshot, by one question.
 
+        What a snapshot says never changes, so of each table it is asked once.
+
         Args:
             names: their schemas and names in lower case.
             snapshot: the snapshot.
@@ -153,6 +156,16 @@ class LakeCatalog:
         Returns:
             Those that exist, by schema and name in lower case.
         """
+        unknown = [key for key in names if (*key, snapshot) not in self._versions]
+        if unknown:
+            found = self._tables_named(unknown, snapshot)
+            self._versions.update(((*key, snapshot), found.get(key)) for key in unknown)
+        versions = {key: self._versions[(*key, snapshot)] for key in names}
+        return {key: version for key, version in versions.items() if version is not None}
+
+    def _tables_named(
+        self, names: Collection[tuple[str, str]], snapshot: int
+    ) -> dict[tuple[str, str], TableVersion]:
         listed = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in names)
         rows = self._rows(
             "SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dbt.adapters.dynamic.errors import DynamicTableError
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, TableVersion
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
@@ -39,7 +39,6 @@ class LakeResolver:
         self._model = model
         # Within one transaction neither moves.
         self._known: dict[RelationKey, Source | SourceView | None] = {}
-        self._tables: dict[tuple[RelationKey, int], TableVersion | None] = {}
         self._current: dict[str, int] = {}
         self._commits: dict[tuple[str, int], list[Commit]] = {}
 
@@ -83,8 +82,7 @@ class LakeResolver:
             if lake is not None and key not in self._known:
                 wanted.setdefault((key[0], self._snapshots(lake, key)[0]), set()).add(key)
         for (name, snapshot), keys in wanted.items():
-            found = self._lakes[name].tables_named([key[1:] for key in keys], snapshot)
-            self._tables.update(((key, snapshot), found.get(key[1:])) for key in keys)
+            self._lakes[name].tables_named([key[1:] for key in keys], snapshot)
 
     def _key(
         self, reference: TableReference, database: str, schema: str
@@ -100,9 +98,7 @@ class LakeResolver:
 
     def _look_up(self, lake: LakeCatalog, key: RelationKey) -> Source | SourceView | None:
         for snapshot in self._snapshots(lake, key):
-            if (key, snapshot) not in self._tables:
-                self._tables[key, snapshot] = lake.table(key[1], key[2], snapshot)
-            table = self._tables[key, snapshot]
+            table = lake.table(key[1], key[2], snapshot)
             if table is not None and not self._doubled(lake, table.table_id, snapshot):
                 return Source(lake.database, table, snapshot)
             view = lake.view(key[1], key[2], snapshot)
