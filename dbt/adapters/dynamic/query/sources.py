@@ -101,7 +101,7 @@ class ModelQuery:
             read as it is.
         extremes: whether it takes the min or max of all rows of something.
         asof: whether it has an ASOF join.
-        anti_by_range: whether it has an ANTI join without an equality in its condition.
+        anti_by_range: whether it has an ANTI join with more than equalities in its condition.
         fingerprint: what the query means, whatever its spelling, comments and pins: a SHA-256.
     """
 

@@ -78,7 +78,7 @@ class Reads:
             text, in bytes.
         extremes: whether a SELECT takes the min or max of all its rows, not group by group.
         asof: whether there is an ASOF join.
-        anti_by_range: whether there is an ANTI join without an equality in its condition.
+        anti_by_range: whether there is an ANTI join with more than equalities in its condition.
     """
 
     tables: tuple[TableReference, ...]
@@ -120,10 +120,10 @@ def _name_span(text: bytes, start: int, parts: list[str]) -> tuple[int, int] | N
     return start, end
 
 
-def _has_equality(condition: Tree) -> bool:
-    """Whether one of the conjuncts of a condition is an equality."""
+def _only_equalities(condition: Tree) -> bool:
+    """Whether all conjuncts of a condition are equalities."""
     if condition["type"] == "CONJUNCTION_AND":
-        return any(_has_equality(child) for child in condition["children"])
+        return all(_only_equalities(child) for child in condition["children"])
     return bool(condition["type"] == "COMPARE_EQUAL")
 
 
@@ -165,7 +165,8 @@ class _Walk:
             ctes = ctes | {fold(node["cte_name"])}
         self.asof = self.asof or node.get("ref_type") == "ASOF"
         if node.get("join_type") == "ANTI" and node.get("condition"):
-            self.anti_by_range = self.anti_by_range or not _has_equality(node["condition"])
+            # Not: one equality. Of one side only it is a filter, and the rest is what joins.
+            self.anti_by_range = self.anti_by_range or not _only_equalities(node["condition"])
         if kind == "BASE_TABLE":
             self._table(node, ctes)
         elif kind == "TABLE_FUNCTION":
