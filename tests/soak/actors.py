@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.lake.extensions import load_extension
@@ -73,7 +74,8 @@ class Place:
             load_extension(connection, "postgres_scanner")
             load_extension(connection, "ducklake")
             # What DuckLake 1.5.5 knows of a column's values may be wrong for older versions.
-            connection.execute("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
+            resting = f"statistics_propagation,{UNSOUND_OPTIMIZER}"
+            connection.execute(f"SET GLOBAL disabled_optimizers = '{resting}'")
             connection.execute("SET GLOBAL threads = 1")
             connection.execute("SET enable_progress_bar = false")
             connection.execute(f"ATTACH '{self.path}' AS lake (DATA_PATH '{self.data_path}')")
@@ -175,7 +177,22 @@ def compare_all(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
             again = difference(connection, "lake", name, definition, sources, version)
             where = f"{name} at {dict(sources)}, written at {version}"
             where += "" if again else " (and not a moment later)"
-            report.differences.append(f"{where}: {found}")
+            happened = _happened(connection, name, min(snapshot for _, snapshot in sources))
+            report.differences.append(f"{where}: {found}\n{happened}")
+
+
+def _happened(connection: duckdb.DuckDBPyConnection, name: str, before: int) -> str:
+    """The last refreshes of a table, and what was committed to the lake since some time before."""
+    refreshes = connection.execute(
+        "SELECT snapshot_id, refresh_action, strategy, attempt, source_snapshots, rows_inserted, "
+        f"rows_deleted FROM dbt_dynamic.refresh_log WHERE dynamic_table = '{name}' "
+        "ORDER BY started_at DESC LIMIT 4"
+    ).fetchall()
+    commits = connection.execute(
+        "SELECT snapshot_id, changes, commit_extra_info FROM lake.snapshots() "
+        f"WHERE snapshot_id > {before - 40} ORDER BY ALL"
+    ).fetchall()
+    return "\n".join(f"    {row}" for row in [*refreshes, *commits])
 
 
 def _readable(
