@@ -13,21 +13,26 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Load an extension: DuckDB's installed one, else a wheel's, else by DuckDB's INSTALL.
 
-    DuckDB itself checks the signature of whatever file is loaded.
+    DuckDB itself checks the signature of whatever file is loaded. What is not installed is not
+    loaded by name: DuckDB would look for it in the network first, and without one it waits half a
+    second before it gives up.
 
     Args:
         connection: any connection of the DuckDB instance.
-        name: the extension's name, such as ``ducklake``.
+        name: the extension's name, such as ``ducklake``; or its file.
 
     Raises:
         DynamicTableError: none of the three ways worked; the message names them all.
     """
     causes = []
-    try:
-        connection.load_extension(name)
-        return
-    except duckdb.Error as error:
-        causes.append(f"not installed in DuckDB's extension directory ({_first_line(error)})")
+    if _is_installed(connection, name) or name.endswith(".duckdb_extension"):
+        try:
+            connection.load_extension(name)
+            return
+        except duckdb.Error as error:
+            causes.append(f"the installed file does not load ({_first_line(error)})")
+    else:
+        causes.append("not installed in DuckDB's extension directory")
     for file in _wheel_files(name):
         try:
             connection.load_extension(str(file))
@@ -48,6 +53,15 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         f'pip install "dbt-dynamic[bundled]", or the package {_package(name)} in the version of '
         f"duckdb ({duckdb.__version__}); or let this machine reach DuckDB's extension repository."
     )
+
+
+def _is_installed(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    found = connection.execute(
+        "SELECT installed FROM duckdb_extensions() "
+        "WHERE installed AND list_contains([extension_name] || aliases, lower($1))",
+        [name],
+    )
+    return found.fetchone() is not None
 
 
 def _package(name: str) -> str:
