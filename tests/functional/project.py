@@ -39,7 +39,14 @@ class LakeProject:
             "dbt_project.yml",
             {"name": "test", "version": "1.0.0", "profile": "test", "flags": _FLAGS},
         )
-        settings = {"type": "dynamic", "path": self.path, "threads": 1, **output}
+        settings = {
+            "type": "dynamic",
+            "path": self.path,
+            "threads": 1,
+            # DuckDB's check of a signature takes longer than most that is done here.
+            "config_options": {"allow_unsigned_extensions": True},
+            **output,
+        }
         self._yaml("profiles.yml", {"test": {"target": "dev", "outputs": {"dev": settings}}})
         self.path = settings["path"]
         self.data_path = settings.get("data_path")
