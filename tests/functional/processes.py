@@ -106,11 +106,12 @@ def end_orderly() -> None:
 
 @contextlib.contextmanager
 def processes(project: LakeProject, count: int) -> Iterator[list[DbtProcess]]:
-    """As many processes on a project's lake."""
+    """As many processes on a project's lake, whose files stay as they are."""
     project.close()
     folders = [project.folder / "target" / f"process_{number}" for number in range(count)]
     started = [DbtProcess(project, folder) for folder in folders]
     try:
+        at_once(started, *[["parse"]] * count)
         yield started
     finally:
         for process in started:

@@ -221,7 +221,6 @@ def test_merge_that_fails_its_self_check_is_never_committed(changed: LakeProject
     )
 
 
-@on("file", "postgres")
 def test_threads(make_project: Callable[..., LakeProject]) -> None:
     """design.md §9: several threads of one process, every materialization, nothing misplaced."""
     project = make_project(threads=4)

@@ -24,19 +24,16 @@ MODELS = {
 POINTS = {
     "file": [
         ("by_customer", "after_create"),
-        ("by_customer", "after_plan"),
         ("by_customer", "after_delete_keys"),
         ("large", "after_insert_rows"),
-        ("large", "after_commit"),
     ],
     "sqlite": [
         ("by_customer", "before_commit"),
         ("large", "after_bookkeeping"),
     ],
     "postgres": [
-        ("by_customer", "after_bookkeeping"),
-        ("large", "after_delete_rows"),
-        ("by_customer", "after_commit"),
+        ("by_customer", "before_commit"),
+        ("large", "after_commit"),
     ],
 }
 

@@ -38,7 +38,7 @@ def test_reading_in_turns(tmp_path: Path, catalog: dict[str, Any]) -> None:
     assert reading.reads.total() >= 4 * 4
 
 
-@on("file", "postgres")
+@on("postgres")
 def test_threads(tmp_path: Path, catalog: dict[str, Any]) -> None:
     """Models of every kind, first built and then refreshed, on eight threads."""
     work = Workload(tmp_path, _lake(tmp_path, catalog), dynamic=3, plain=3)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import re
 import sys
 import tempfile
 import time
@@ -103,14 +104,15 @@ class Soak:
 
     def _note(self, result: Result) -> None:
         self.counts["runs"] += bool(result.responses)
-        self.counts["tried again"] += result.output.count("and is tried again in")
+        said = re.split(r"^(?=\d\d:\d\d:\d\d)", result.output, flags=re.MULTILINE)
+        again = [one for one in said if "and is tried again in" in one]
+        self.counts["retries"] += len(again)
+        self.counts["conflicts"] += sum("conflict" in one.lower() for one in again)
         for response in result.responses.values():
             if isinstance(response, str):
                 self.failures[" ".join(response.split())] += 1
             else:
                 self.counts[response["refresh_action"]] += 1
-                if response["refresh_action"] != "NO_DATA":
-                    self.counts["refreshes"] += 1
         if not result.success and not result.responses:
             self.failures[result.output[-1500:]] += 1
 
@@ -170,6 +172,8 @@ def _print(
         print(f"{report.actor}: {counts}")
     for action, count, again in attempts:
         print(f"history: {count:,} {action}, {again:,} of their attempts tried again")
+    # Also those whose process was killed before it could tell.
+    refreshes = sum(count for action, count, _ in attempts if action != "NO_DATA")
     different = [one for report in reports for one in report.differences]
     for one in different[:20]:
         print(f"DIFFERENT: {one}")
@@ -179,8 +183,9 @@ def _print(
         print(f"FAILED {count} times: {message}")
     counts = soak.counts
     print(
-        f"refreshes {counts['refreshes']:,}, without changes {counts['NO_DATA']:,}, "
-        f"runs {counts['runs']:,}, retries {counts['tried again']:,}, kills {counts['kills']:,}, "
+        f"refreshes {refreshes:,}, without changes {counts['NO_DATA']:,}, "
+        f"runs {counts['runs']:,}, conflicts {counts['conflicts']:,}, "
+        f"retries {counts['retries']:,}, kills {counts['kills']:,}, "
         f"failed {soak.failures.total():,}, differences {len(different) + len(twice):,}"
     )
     return 1 if different or twice or soak.failures else 0
