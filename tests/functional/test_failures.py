@@ -120,6 +120,22 @@ def test_connection_that_is_lost_after_the_commit(
     assert changed.sql(ATTEMPTS) == [("SUCCEEDED", 1)]
 
 
+def test_connection_that_is_lost_after_the_last_commit(
+    changed: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lake is asked also where nothing is tried again."""
+
+    def lose() -> None:
+        try:
+            raise duckdb.IOException("SSL SYSCALL error: EOF detected")
+        except duckdb.Error as error:
+            raise DbtRuntimeError(str(error)) from error
+
+    in_commit(monkeypatch, after=lose)
+    assert changed.run()["by_key"]["refresh_action"] == "INCREMENTAL"
+    assert changed.sql(ATTEMPTS) == [("SUCCEEDED", 1)]
+
+
 @contextmanager
 def room(size: int) -> Iterator[None]:
     """No file may grow beyond this size."""

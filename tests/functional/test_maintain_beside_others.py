@@ -12,7 +12,7 @@ from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.upkeep import LakeUpkeep, TableWork
-from dbt.adapters.dynamic.maintenance import compaction
+from dbt.adapters.dynamic.maintenance import compaction, run
 from tests.functional.catalogs import any_catalog, on
 from tests.functional.commands import NOW, maintain
 from tests.functional.project import LakeProject
@@ -92,6 +92,54 @@ def test_maintenance_leaves_a_table_alone_that_is_being_refreshed(
         assert others(other).share("main", "by_key")
         said = {(action, subject): detail for action, subject, detail in maintain(small_files)}
         assert "it is being refreshed" in said["wait", "main.by_key"]
+
+
+@on("postgres")
+def test_what_is_committed_while_maintenance_gets_the_lock(
+    small_files: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL fixes what a transaction sees before it gives the lock that is asked for."""
+    monkeypatch.setattr(compaction, "_FIRST_WAIT", 0.01)
+    exclude, deleted = Others.exclude, []
+    with small_files.somebody_else() as other:
+
+        def late(self: Others, schema: str, name: str) -> bool:
+            if name == "by_key" and not deleted:
+                self.catalog.current_snapshot()
+                deleted.append(other.execute("DELETE FROM main.by_key WHERE k < 5").fetchall())
+            return exclude(self, schema, name)
+
+        monkeypatch.setattr(Others, "exclude", late)
+        check, small_files.check = small_files.check, lambda: None  # type: ignore[method-assign]
+        maintain(small_files)
+    assert len(deleted) == 1
+    assert small_files.sql("SELECT count(*), min(k) FROM main.by_key") == [(57, 5)]
+    small_files.check = check  # type: ignore[method-assign]
+    assert small_files.run()["by_key"]["refresh_action"] == "REINITIALIZE"
+
+
+@on("sqlite")
+def test_sqlite_lets_a_compaction_fail_beside_a_delete(
+    small_files: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that tables of others are compacted there without being told that nobody writes."""
+    merged: list[tuple[int, int]] = []
+    merge = LakeUpkeep.merge
+    with small_files.somebody_else() as other:
+
+        def merging(self: LakeUpkeep, table: TableWork) -> tuple[int, int]:
+            done = merge(self, table)
+            if table.name == "events":
+                if not merged:
+                    other.execute(FEW.format(7))
+                merged.append(done)
+            return done
+
+        monkeypatch.setattr(LakeUpkeep, "merge", merging)
+        monkeypatch.setattr(run, "_RETRY_WAIT", 0.01)
+        maintain(small_files)
+    assert len(merged) == 2
+    assert small_files.sql(COUNT) == [(519,)]
 
 
 @on("postgres")

@@ -26,13 +26,16 @@ def main() -> int:
         *(guards.BREAKS if only != "rules" else []),
         *(rules.BREAKS if only != "guards" else []),
     ]
-    failed = 0
+    failed = missed = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name in ("dbt", "tests"):
             shutil.copytree(_ROOT / name, folder / name)
         for name in ("pyproject.toml", "setup.py", "README.md", "docs", "integration_tests"):
             (folder / name).symlink_to(_ROOT / name)
+        for line in guards.failing(folder) if only != "rules" else []:
+            print(f"WITH NOTHING BROKEN: {line}", flush=True)
+            failed += 1
         for mutation in breaks:
             try:
                 with mutation.made(folder):
@@ -42,12 +45,12 @@ def main() -> int:
                         else rules.caught(folder)
                     )
                 verdict = f"caught {seen}" if seen else "NOT CAUGHT"
-            except (ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 seen, verdict = "", f"NOT APPLICABLE: {error}"
-            failed += not seen
+            missed += not seen
             print(f"{mutation.module:<40} | {mutation.what:<66} | {verdict}", flush=True)
-    print(f"{len(breaks) - failed} of {len(breaks)} caught")
-    return 1 if failed else 0
+    print(f"{len(breaks) - missed} of {len(breaks)} caught")
+    return 1 if failed or missed else 0
 
 
 if __name__ == "__main__":

@@ -107,10 +107,25 @@ BREAKS = [
     Break(
         "maintenance/compaction.py",
         "maintenance compacts tables that others may write to",
-        "if harmless or ours:",
-        "if True:",
+        "elif self._job.alone or self._others.excluded or ours:",
+        "elif True:",
         f"{_FUNCTIONAL}/test_maintain_beside_others.py::"
         "test_tables_of_others_are_not_rewritten_either",
+    ),
+    Break(
+        "maintenance/compaction.py",
+        "maintenance compacts a version from before it had the lock",
+        "if self._others.overtaken(self._job.session.aside):",
+        "if False:",
+        f"{_FUNCTIONAL}/test_maintain_beside_others.py::"
+        "test_what_is_committed_while_maintenance_gets_the_lock",
+    ),
+    Break(
+        "maintenance/maintainer.py",
+        "files of the lake itself are deleted as orphans",
+        "own = [path for path in orphans if base_name(path) in named]",
+        "own = []",
+        f"{_FUNCTIONAL}/test_maintain.py::test_the_lakes_own_files_are_no_orphans",
     ),
     Break(
         "maintenance/compaction.py",
@@ -145,6 +160,18 @@ BREAKS = [
 ]
 
 
+_OPTIONS = ("-q", "-n0", "--no-header", "-p", "no:cacheprovider")
+
+
+def failing(folder: Path) -> list[str]:
+    """The tests of guards that fail with nothing broken: they would catch anything."""
+    tests = sorted({one.test for one in BREAKS})
+    done = run(folder, "pytest", *_OPTIONS, *tests)
+    lines = done.stdout.strip().splitlines()
+    found = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return found or ([done.stdout[-500:] + done.stderr[-500:]] if done.returncode else [])
+
+
 def caught(test: str, folder: Path) -> str:
     """Run a test with the broken package.
 
@@ -158,9 +185,8 @@ def caught(test: str, folder: Path) -> str:
     Raises:
         RuntimeError: no test ran.
     """
-    options = ("-q", "-n0", "--no-header", "-p", "no:cacheprovider")
     try:
-        done = run(folder, "pytest", *options, test, seconds=_SECONDS)
+        done = run(folder, "pytest", *_OPTIONS, test, seconds=_SECONDS)
     except subprocess.TimeoutExpired:  # who waits for what another one broke
         return f"by {test.rpartition('/')[2]}, which does not end"
     last = done.stdout.strip().splitlines()[-1:]

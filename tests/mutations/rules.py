@@ -77,13 +77,13 @@ BREAKS = [
         "if not relations.changed(node) or i == 1:",
     ),
     Break(
-        "relations.py",
+        "incremental/relations.py",
         "keys do not match NULL",
         "IS NOT DISTINCT FROM {quoted('k', key)}",
         "= {quoted('k', key)}",
     ),
     Break(
-        "relations.py",
+        "incremental/relations.py",
         "changed rows are counted once, whatever their weight",
         "sum({weight})::BIGINT AS {weight}",
         "sign(sum({weight}))::BIGINT AS {weight}",

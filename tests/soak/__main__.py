@@ -38,6 +38,7 @@ _BROKEN = (
     "SELECT 'raw.orders', 'which DuckLake reads twice', count(*) FROM raw.orders "
     "HAVING count(*) <> count(DISTINCT rowid)"
 )
+_AT_LEAST = {"writer": "commits", "maintenance": "dbt-dynamic maintain ok", "checker": "checks"}
 _ATTEMPTS = (
     "SELECT refresh_action, count(*), sum(attempt - 1) FROM dbt_dynamic.refresh_history "
     "WHERE state = 'SUCCEEDED' GROUP BY ALL ORDER BY ALL"
@@ -181,6 +182,20 @@ def _print(
         print(f"DIFFERENT: {name} was merged {count} times to {snapshots}")
     for message, count in soak.failures.most_common(20):
         print(f"FAILED {count} times: {message}")
+    errors = [
+        f"{report.actor}: {what}"
+        for report in reports
+        for what in report.counts
+        if "error" in what
+    ]
+    # Who did nothing at all has shown nothing.
+    errors += [
+        f"{report.actor}: no {what}"
+        for report in reports
+        if (what := _AT_LEAST.get(report.actor)) and not report.counts[what]
+    ]
+    for error in errors:
+        print(f"ERROR: {error}")
     counts = soak.counts
     print(
         f"refreshes {refreshes:,}, without changes {counts['NO_DATA']:,}, "
@@ -188,7 +203,7 @@ def _print(
         f"retries {counts['retries']:,}, kills {counts['kills']:,}, "
         f"failed {soak.failures.total():,}, differences {len(different) + len(twice):,}"
     )
-    return 1 if different or twice or soak.failures else 0
+    return 1 if different or twice or soak.failures or errors else 0
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ class DynamicCredentials(DuckDBCredentials):
                     f"There is no '{key}' for maintenance; accepted: {', '.join(RETENTIONS)}."
                 )
         history, snapshots, files = (
-            duration(key, over.get(key) or getattr(self, key)) for key in RETENTIONS
+            duration(key, getattr(self, key) if over.get(key) is None else over[key])
+            for key in RETENTIONS
         )
         return Retention(history, snapshots, files)
 

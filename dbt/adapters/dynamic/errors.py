@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dbt_common.exceptions import DbtRuntimeError
+from dbt_common.exceptions import DbtBaseException, DbtRuntimeError
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, without dbt's heading."""
+    text = error.msg if isinstance(error, DbtBaseException) and hasattr(error, "msg") else error
+    return " ".join(str(text).split())
 
 
 class DynamicTableError(DbtRuntimeError):

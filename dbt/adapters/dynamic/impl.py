@@ -213,6 +213,7 @@ class DynamicAdapter(DuckDBAdapter):
         forced: Explained | None = None
         reading_first = self.config.threads > 1
         uncertain: Refresh | None = None
+        waited = False
         attempt = 0
         while True:
             attempt += 1
@@ -251,7 +252,8 @@ class DynamicAdapter(DuckDBAdapter):
                 reading_first = False
                 attempt -= 1
             except BeingMaintained as why:
-                logger.info(f"{facts.dynamic_table} waits: {why}")
+                (logger.debug if waited else logger.info)(f"{facts.dynamic_table} waits: {why}")
+                waited = True
                 self._undo(refresh)
                 attempt -= 1
                 self.connections.wait(_MAINTENANCE_WAIT)
@@ -267,6 +269,8 @@ class DynamicAdapter(DuckDBAdapter):
                     )
                     self.connections.wait(wait)
                     continue
+                if uncertain is not None and self._landed(uncertain):
+                    return ""
                 if refresh is not None and forced is None and not rebuild_is_no_help(error):
                     forced = refresh.rebuild_after(error)
                     if forced is not None:
@@ -277,6 +281,18 @@ class DynamicAdapter(DuckDBAdapter):
                     error.msg = f"{error.msg}\n{advice}"
                 self._record_failure(facts, started_at, attempt, error)
                 raise
+
+    def _landed(self, refresh: Refresh) -> bool:
+        """Whether a refresh was made though its commit failed; False also if nobody can tell."""
+        try:
+            self.connections.begin_reading()
+            return refresh.landed()
+        except DeletesLost:
+            raise
+        except DbtRuntimeError:
+            return False
+        finally:
+            self.connections.rollback_if_open()
 
     def _undo(self, refresh: Refresh | None) -> None:
         """Roll back, and drop what was computed for the transaction that failed."""
@@ -370,6 +386,7 @@ class DynamicAdapter(DuckDBAdapter):
         dry_run: bool = False,
         lakes: str | list[str] | None = None,
         alone: bool = False,
+        delete_orphans: bool = False,
         **retention: str | None,
     ) -> list[Any]:
         """Maintain lakes; see :mod:`~dbt.adapters.dynamic.maintenance.maintainer`.
@@ -378,6 +395,7 @@ class DynamicAdapter(DuckDBAdapter):
             dry_run: change nothing.
             lakes: names of attached lakes; by default those that dynamic tables were built in.
             alone: nobody else writes to them meanwhile.
+            delete_orphans: delete files that no snapshot ever named.
             retention: over the profile: history_retention, snapshot_retention, file_retention.
 
         Returns:
@@ -394,6 +412,7 @@ class DynamicAdapter(DuckDBAdapter):
             [lakes] if isinstance(lakes, str) else lakes,
             dry_run,
             alone,
+            delete_orphans,
         )
 
     def _lakes(self) -> dict[str, LakeCatalog]:

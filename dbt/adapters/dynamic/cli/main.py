@@ -11,6 +11,7 @@ from dbt_common.exceptions import DbtBaseException
 
 from dbt.adapters.dynamic.__version__ import version
 from dbt.adapters.dynamic.cli.maintain import maintain
+from dbt.adapters.dynamic.errors import one_line
 
 OK, WRONG, USAGE = 0, 1, 2
 
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("Aborted.", err=True)
         return WRONG
     except (DbtBaseException, duckdb.Error) as error:
-        click.echo(f"Error: {_one_line(error)}", err=True)
+        click.echo(f"Error: {one_line(error)}", err=True)
         return WRONG
     return OK
 
@@ -54,8 +55,3 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """The console script."""
     sys.exit(run())
-
-
-def _one_line(error: Exception) -> str:
-    text = error.msg if isinstance(error, DbtBaseException) and hasattr(error, "msg") else error
-    return " ".join(str(text).split())

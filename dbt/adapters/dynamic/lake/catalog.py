@@ -192,19 +192,6 @@ class LakeCatalog:
             tables[fold(schema), fold(name)] = version
         return tables
 
-    def columns(self, table_id: int, snapshot: int) -> tuple[Column, ...]:
-        """The top-level columns of a table at a snapshot, in order.
-
-        The type of a nested column includes its fields with their ids, so any change inside
-        shows.
-        """
-        rows = self._rows(
-            "SELECT column_id, column_name, column_type, parent_column "
-            f"FROM {self.metadata('ducklake_column')} "
-            f"WHERE table_id = {table_id:d} AND {_live(snapshot)} ORDER BY column_order, column_id"
-        )
-        return _top_level(rows)
-
     def view(self, schema: str, name: str, snapshot: int) -> ViewVersion | None:
         """The view of this name (any case) at a snapshot, or None."""
         rows = self._rows(

@@ -58,6 +58,18 @@ class Others:
         """Keep others from sharing a table until the transaction ends; False if somebody does."""
         return not self.locks or self._lock("pg_try_advisory_xact_lock", schema, name)
 
+    def overtaken(self, aside: Rows) -> bool:
+        """Whether somebody committed after the version that this transaction sees.
+
+        PostgreSQL fixes that when it begins to ask for the lock. Whoever had the lock may commit
+        and let go of it before it is given.
+
+        Args:
+            aside: runs a statement on another connection.
+        """
+        newest = f"SELECT max(snapshot_id) FROM {self.catalog.metadata('ducklake_snapshot')}"
+        return self.locks and int(aside(newest)[0][0]) > self.catalog.current_snapshot()
+
     def _lock(self, function: str, schema: str, name: str) -> bool:
         text = json.dumps(["dbt-dynamic", schema, name])
         key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)

@@ -9,7 +9,9 @@ What DuckDB 1.5.5 does, as tried:
 * expire_snapshots is metadata, is rolled back with its transaction, and makes no snapshot.
 * cleanup_old_files deletes the files at once, whatever becomes of the transaction around it.
 * delete_orphaned_files deletes every Parquet file below the lake's data path that the lake does
-  not know, whoever wrote it: also files of a transaction that has not committed yet.
+  not know, whoever wrote it: also files of a transaction that has not committed yet, of another
+  lake with the same data path (a copy of the catalog, say), and the lake's own where its data path
+  has a double slash (ducklake issue 1456).
 """
 
 from __future__ import annotations
@@ -139,6 +141,17 @@ class LakeUpkeep:
         """Delete files older than a moment that the lake never knew; returns their paths."""
         return self._files("ducklake_delete_orphaned_files", before, dry_run)
 
+    def named_files(self) -> set[str]:
+        """The base names of all files that the catalog names, also of those it is about to delete.
+
+        They have a UUID each.
+        """
+        tables = ("data_file", "delete_file", "files_scheduled_for_deletion")
+        paths = " UNION ALL ".join(
+            f"SELECT path FROM {self._catalog.metadata(f'ducklake_{name}')}" for name in tables
+        )
+        return {base_name(path) for (path,) in self._rows(paths)}
+
     def data_path(self) -> str:
         """Where the lake keeps its files."""
         return str(self._rows(f"SELECT data_path FROM ducklake_settings({self._name})")[0][0])
@@ -177,14 +190,15 @@ class LakeUpkeep:
 
     def _inlined(self) -> dict[int, int]:
         counts: dict[int, int] = {}
-        for table_id, name in self._catalog.inlined_tables():
-            # Only a table of which rows were deleted inline has the second one.
-            for one in {name, f"ducklake_inlined_delete_{table_id}"}:
-                try:
-                    rows = self._aside(f"SELECT count(*) FROM {self._catalog.metadata(one)}")
-                except duckdb.Error:
-                    continue
-                counts[table_id] = counts.get(table_id, 0) + int(rows[0][0])
+        tables = self._catalog.inlined_tables()
+        # Only a table of which rows were deleted inline has such a one.
+        deletes = [(one, f"ducklake_inlined_delete_{one}") for one in {one for one, _ in tables}]
+        for table_id, name in tables + deletes:
+            try:
+                rows = self._aside(f"SELECT count(*) FROM {self._catalog.metadata(name)}")
+            except duckdb.Error:
+                continue
+            counts[table_id] = counts.get(table_id, 0) + int(rows[0][0])
         return counts
 
 
@@ -198,13 +212,22 @@ def _bytes(size: str) -> int:
     return int(float(number) * _UNITS[size[len(number) :].strip().upper() or "B"])
 
 
+def base_name(path: str) -> str:
+    """The name of a file without its folders.
+
+    >>> base_name("s3://b/main/t/ducklake-01a1.parquet")
+    'ducklake-01a1.parquet'
+    """
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
 def written_by_ducklake(path: str) -> bool:
     """Whether a file is named as DuckLake names its own.
 
     >>> written_by_ducklake("s3://b/main/t/ducklake-01a1.parquet")
     True
     """
-    return path.replace("\\", "/").rsplit("/", 1)[-1].startswith("ducklake-")
+    return base_name(path).startswith("ducklake-")
 
 
 def overlap(path: str, others: Iterable[str]) -> str | None:

@@ -23,7 +23,7 @@ flushed or merged while such a version is older than a rewrite of somebody else.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -33,19 +33,22 @@ from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.upkeep import TableWork
 from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.pins import newest_equal
-from dbt.adapters.dynamic.maintenance.world import World
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
-from dbt.adapters.dynamic.refresh.state import SCHEMA
+from dbt.adapters.dynamic.refresh.state import SCHEMA, is_maintenance
 
 # How often to look whether a table is being refreshed, and the first wait in seconds.
-_ATTEMPTS, _FIRST_WAIT = 4, 0.2
+_ATTEMPTS, _FIRST_WAIT = 5, 0.2
 
 Done = int | tuple[int, int]
 
 
-class Busy(Exception):
+class _Busy(Exception):
     """Somebody refreshes the table."""
+
+
+class _Waits(Exception):
+    """Somebody's refresh must come first."""
 
 
 @dataclass(frozen=True)
@@ -82,71 +85,73 @@ class Compaction:
         """Compact what needs it, and note what was done and what was left alone."""
         self._job.read(lambda: self._lake.kind)  # what locks must not read the lake for it
 
-        def look() -> tuple[World, list[TableWork]]:
-            world = self._job.world()
-            return world, self._upkeep.work(world.now[self._name])
+        def look() -> list[TableWork]:
+            self._world = self._job.world()
+            return self._upkeep.work(self._world.now[self._name])
 
-        world, work = self._job.read(look)
-        for table in work:
-            actions = self._actions(table, world)
-            subject = f"{table.schema}.{table.name}"
-            if self._job.dry_run:
-                for action in actions:
-                    self._job.note(self._name, action.name, subject, action.detail)
-            elif actions:
-                self._compact(table, actions, world)
+        for table in self._job.read(look):
+            for action in self._actions(table):
+                what = f"{action.name} {table.schema}.{table.name}"
+                with self._job.going_on(self._name, what):
+                    self._act(action, table)
 
-    def _actions(self, table: TableWork, world: World) -> list[_Action]:
-        """What is to be done to a table now; notes what has to wait."""
+    def _actions(self, table: TableWork) -> list[_Action]:
         upkeep = self._upkeep
-        versions = {
-            one.snapshot: one.reader
-            for one in world.versions()
-            if (one.lake, one.table_id) == (self._name, table.table_id)
-        }
-        actions = []
-        for wanted, action in (
-            (table.flush, _Action("flush", upkeep.flush, _rows(table.inlined))),
-            (table.merge, _Action("merge", upkeep.merge, f"up to {table.small:,} small files")),
-            (table.rewrite, _Action("rewrite", upkeep.rewrite, f"{table.deleted:,} files")),
-        ):
-            if not wanted:
-                continue
-            waits = self._job.read(
-                partial(self._waits_for, table.table_id, versions, action.name == "rewrite")
+        small, deleted = f"up to {table.small:,} small files", f"{table.deleted:,} files"
+        # By the snapshots of their rows the logs tell which commit was a refresh's.
+        rewrite = table.rewrite and fold(table.schema) != SCHEMA
+        return [
+            action
+            for wanted, action in (
+                (table.flush, _Action("flush", upkeep.flush, _rows(table.inlined))),
+                (table.merge, _Action("merge", upkeep.merge, small)),
+                (rewrite, _Action("rewrite", upkeep.rewrite, deleted)),
             )
+            if wanted
+        ]
+
+    def _act(self, action: _Action, table: TableWork) -> None:
+        key = (self._name, fold(table.schema), fold(table.name))
+        ours = self._others.locks and (key in self._world.built or key[1] == SCHEMA)
+        if self._job.dry_run:
+            waits = self._job.read(partial(self._waits_for, action, table))
             if waits:
                 self._wait(table, f"{action.name}: {waits}")
             else:
-                actions.append(action)
-        return actions
+                self._job.note(
+                    self._name, action.name, f"{table.schema}.{table.name}", action.detail
+                )
+        elif self._job.alone or self._others.excluded or ours:
+            self._patiently(action, table)
+        else:
+            why = "somebody may delete rows meanwhile, which DuckLake might lose; say --alone"
+            self._wait(table, f"{action.name}: {why} when nobody writes to the lake")
 
-    def _waits_for(self, table_id: int, versions: Mapping[int, str], rewriting: bool) -> str:
-        """Why a table is left as it is, or ""."""
+    def _waits_for(self, action: _Action, table: TableWork) -> str:
+        """Why a table is left as it is, as the open transaction sees it, or ""."""
+        now = self._lake.current_snapshot()
+        if not all(map(is_maintenance, self._lake.commits(self._world.now[self._name], now))):
+            self._world = self._job.world()
+        versions = {
+            one.snapshot: one.reader
+            for one in self._world.versions()
+            if (one.lake, one.table_id) == (self._name, table.table_id)
+        }
         if not versions:
             return ""
-        now = self._lake.current_snapshot()
         commits = self._lake.commits(min(versions) - 1, now)
         for snapshot, reader in sorted(versions.items()):
             later = [
-                c.changes.get(table_id, frozenset()) for c in commits if c.snapshot_id > snapshot
+                commit.changes.get(table.table_id, frozenset())
+                for commit in commits
+                if commit.snapshot_id > snapshot
             ]
             if any(map(rewrites, later)):
                 return f"it was rewritten since {reader} read it; that must be refreshed first"
-            if rewriting and newest_equal(table_id, snapshot, commits, now) != now:
+            equal_upto = newest_equal(table.table_id, snapshot, commits, now)
+            if action.name == "rewrite" and equal_upto != now:
                 return f"it changed since {reader} read it; that must be refreshed first"
         return ""
-
-    def _compact(self, table: TableWork, actions: list[_Action], world: World) -> None:
-        key = (self._name, fold(table.schema), fold(table.name))
-        ours = self._others.locks and (key in world.built or key[1] == SCHEMA)
-        harmless = self._job.alone or self._others.excluded
-        for action in actions:
-            if harmless or ours:
-                self._patiently(action, table)
-            else:
-                why = "somebody may delete rows meanwhile, which DuckLake might lose; say --alone"
-                self._wait(table, f"{action.name}: {why} when nobody writes to the lake")
 
     def _patiently(self, action: _Action, table: TableWork) -> None:
         """Compact a table when those who refresh it let it be."""
@@ -156,7 +161,10 @@ class Compaction:
                     done = self._job.change(partial(self._do, action, table))
                 self._note(action, table, done)
                 return
-            except Busy:
+            except _Waits as why:
+                self._wait(table, f"{action.name}: {why}")
+                return
+            except _Busy:
                 if attempt < _ATTEMPTS:
                     time.sleep(wait_seconds(attempt, _FIRST_WAIT))
             except Exception as error:
@@ -183,9 +191,17 @@ class Compaction:
             self._job.read(lambda: rows(f"SET {setting} = {int(before)}"))
 
     def _do(self, action: _Action, table: TableWork) -> Done:
-        """Say in the commit that maintenance made it; without work there is none."""
+        """Compact a table in a transaction that nobody refreshes it beside.
+
+        The commit says that maintenance made it; without work there is none.
+        """
         if not self._others.exclude(fold(table.schema), fold(table.name)):
-            raise Busy
+            raise _Busy
+        if self._others.overtaken(self._job.session.aside):
+            raise _Busy
+        waits = self._waits_for(action, table)
+        if waits:
+            raise _Waits(waits)
         done = action.run(table)
         if done not in (0, (0, 0)):
             self._job.message(self._name, "files compacted")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import duckdb
+from dbt_common.exceptions import DbtBaseException
+
+from dbt.adapters.dynamic.errors import one_line
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.upkeep import LakeUpkeep
@@ -34,6 +39,7 @@ class Job:
         transaction: runs a function in a transaction.
         dry_run: look, and change nothing.
         alone: nobody else writes to the lakes meanwhile.
+        delete_orphans: delete files that no snapshot ever named.
         invocation_id: dbt's id of the invocation.
         steps: what was done so far, or would be.
     """
@@ -43,6 +49,7 @@ class Job:
     transaction: Transaction
     dry_run: bool
     alone: bool
+    delete_orphans: bool
     invocation_id: str
     steps: list[Step] = field(default_factory=list)
 
@@ -70,6 +77,19 @@ class Job:
                 raise
             self.note(lake, "wait", what, "others commit to the lake all the time")
             return otherwise
+
+    @contextmanager
+    def going_on(self, lake: str, what: str) -> Iterator[None]:
+        """Note what fails meanwhile, so that the rest is done all the same.
+
+        Args:
+            lake: the lake.
+            what: what it is, for the note.
+        """
+        try:
+            yield
+        except (DbtBaseException, duckdb.Error) as error:
+            self.note(lake, "fail", what, one_line(error))
 
     def world(self) -> World:
         """All dynamic tables, as the open transaction sees them."""

@@ -6,11 +6,13 @@ In this order, each in short transactions of its own:
 2. renew states: the same rows, pinned at newer snapshots that are equal to the old ones;
 3. delete outlived rows of the state and the history;
 4. expire snapshots that are older than the retention and that no dynamic table needs;
-5. delete files that no snapshot names any more, and files that none ever did.
+5. delete files that no snapshot names any more; find those that none ever did, and delete them
+   where the user says that they are nobody's.
 
-Each step is right by itself, so a maintenance that is killed leaves nothing to mend. Refreshes go
-on beside it: a renewal claims the fence of each table that it renews, in one commit with its
-state, and compaction (:mod:`.compaction`) excludes them from the table that it works on.
+Each step is right by itself, so a maintenance that is killed leaves nothing to mend, and one that
+fails does not keep the others from being done. Refreshes go on beside it: a renewal claims the
+fence of each table that it renews, in one commit with its state, and compaction
+(:mod:`.compaction`) excludes them from the table that it works on.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from dbt.adapters.dynamic.lake.changes import doubled, misled_optimizers, rewrites
-from dbt.adapters.dynamic.lake.upkeep import overlap, written_by_ducklake
+from dbt.adapters.dynamic.lake.upkeep import base_name, overlap, written_by_ducklake
 from dbt.adapters.dynamic.maintenance.compaction import Compaction
 from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.report import Retention, Step
@@ -66,15 +68,21 @@ class Maintainer:
             What was done, or would be, in order.
         """
         chosen = sorted(names)
+        going_on = self._job.going_on
         for name in chosen:
-            Compaction(self._job, name).compact()
+            with going_on(name, "compaction"):
+                Compaction(self._job, name).compact()
         for home in self._homes():
-            self._renew(home, chosen)
+            with going_on(home, "renew states"):
+                self._renew(home, chosen)
         for name in chosen:
-            self._forget(name)
+            with going_on(name, "forget old rows"):
+                self._forget(name)
         for name in chosen:
-            self._expire(name)
-            self._delete_files(name)
+            with going_on(name, "expire snapshots"):
+                self._expire(name)
+            with going_on(name, "clean up files"):
+                self._delete_files(name)
         return self._job.steps
 
     # 2. Pins -------------------------------------------------------------------------------------
@@ -295,31 +303,46 @@ class Maintainer:
         paths = upkeep.clean_up(before, self._job.dry_run)
         if paths:
             self._job.note(name, "clean up", f"{len(paths):,} files", "of expired or merged data")
-        others = {
-            other: self._job.upkeep(other).data_path() for other in self._lakes if other != name
-        }
-        shared = overlap(upkeep.data_path(), others.values())
-        if shared is not None:
-            self._job.note(
-                name, "skip", "orphaned files", f"another lake keeps its files in {shared}"
-            )
-            return
         orphans = upkeep.orphans(before, dry_run=True)
+        if not orphans:
+            return
+        why = self._not_orphans(name, orphans)
+        if why:
+            self._job.note(name, "skip", "orphaned files", why)
+            return
+        subject, detail = f"{len(orphans):,} files", "that no snapshot ever named"
+        if not self._job.delete_orphans:
+            detail += f", for example {orphans[0]}; --delete-orphans deletes them"
+            self._job.note(name, "keep", subject, detail)
+            return
+        if not self._job.dry_run:
+            upkeep.orphans(before, dry_run=False)
+        self._job.note(name, "clean up", subject, detail)
+
+    def _not_orphans(self, name: str, orphans: Sequence[str]) -> str:
+        """Why what DuckLake takes for orphans must not be deleted, or ""."""
+        upkeep = self._job.upkeep(name)
+        others = (self._job.upkeep(one).data_path() for one in self._lakes if one != name)
+        shared = overlap(upkeep.data_path(), others)
+        if shared is not None:
+            return f"another lake keeps its files in {shared}"
         foreign = [path for path in orphans if not written_by_ducklake(path)]
         if foreign:
-            self._job.note(
-                name,
-                "skip",
-                "orphaned files",
+            return (
                 f"{len(foreign):,} files there are not DuckLake's and would be deleted, too, for "
-                f"example {foreign[0]}; move them away",
+                f"example {foreign[0]}; move them away"
             )
-        elif orphans:
-            if not self._job.dry_run:
-                orphans = upkeep.orphans(before, dry_run=False)
-            self._job.note(
-                name, "clean up", f"{len(orphans):,} files", "that no snapshot ever named"
+        # DuckLake compares whole paths: with a data path such as s3://bucket//lake/, in which
+        # none of its own is what it was listed as, it takes all of them for orphans.
+        named = upkeep.named_files()
+        own = [path for path in orphans if base_name(path) in named]
+        if own:
+            return (
+                f"DuckLake takes {len(own):,} files of this lake for orphans, for example "
+                f"{own[0]}: its data path is {upkeep.data_path()}, which must be written as its "
+                "files are listed"
             )
+        return ""
 
 
 def _moves(one: Built, renewal: Renewal) -> str:

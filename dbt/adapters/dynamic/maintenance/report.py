@@ -14,6 +14,8 @@ RETENTIONS = {
     "snapshot_retention": "7 days",
     "file_retention": "1 day",
 }
+# A moment so long ago must exist.
+_LONGEST = timedelta(days=36500)
 
 
 def duration(key: str, value: object) -> timedelta:
@@ -29,6 +31,10 @@ def duration(key: str, value: object) -> timedelta:
     if found is None:
         raise ConfigurationError(
             f"{key} is {value!r}; accepted: a duration such as '30 days' or '12 hours'."
+        )
+    if found > _LONGEST.total_seconds():
+        raise ConfigurationError(
+            f"{key} is {value!r}; the longest that is accepted is {_LONGEST.days} days."
         )
     return timedelta(seconds=found)
 
@@ -54,7 +60,7 @@ class Step:
 
     Attributes:
         lake: the lake.
-        action: flush, merge, rewrite, wait, renew, forget, expire, keep, clean up, skip.
+        action: flush, merge, rewrite, wait, renew, forget, expire, keep, clean up, skip, fail.
         subject: what it was done to.
         detail: how much, or why not.
     """
@@ -64,7 +70,13 @@ class Step:
     subject: str
     detail: str
 
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be done, for a reason that does not pass by itself."""
+        return self.action == "fail"
+
     def said(self, dry_run: bool) -> str:
         """One line for the terminal."""
-        would = "would " if dry_run and self.action not in ("wait", "keep", "skip") else ""
+        idle = ("wait", "keep", "skip", "fail")
+        would = "would " if dry_run and self.action not in idle else ""
         return f"{self.lake}: {would}{self.action} {self.subject}: {self.detail}"

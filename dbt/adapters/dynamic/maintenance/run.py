@@ -36,6 +36,7 @@ def maintain(
     names: Sequence[str] | None,
     dry_run: bool,
     alone: bool,
+    delete_orphans: bool,
 ) -> list[Step]:
     """Maintain lakes.
 
@@ -47,6 +48,7 @@ def maintain(
         names: the lakes to maintain; by default those that dynamic tables were built in.
         dry_run: change nothing.
         alone: nobody else writes to them meanwhile.
+        delete_orphans: delete files that no snapshot ever named.
 
     Raises:
         DynamicTableError: a name is no attached lake, or it is read-only.
@@ -89,10 +91,10 @@ def maintain(
                 raise DynamicTableError(
                     f"No lake '{name}' is attached; the profile's lakes: {attached}."
                 )
-            if LakeUpkeep(session.rows, session.aside, lakes[name]).read_only():
+            if transact(LakeUpkeep(session.rows, session.aside, lakes[name]).read_only, False):
                 raise DynamicTableError(
                     f"The lake '{name}' is attached read-only; maintain it from a profile that "
                     "may write to it."
                 )
-    job = Job(session, lakes, transact, dry_run, alone, get_invocation_id())
+    job = Job(session, lakes, transact, dry_run, alone, delete_orphans, get_invocation_id())
     return Maintainer(job, retention).maintain(chosen)

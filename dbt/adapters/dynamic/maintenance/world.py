@@ -88,6 +88,7 @@ class World:
         self.now = {name: lake.current_snapshot() for name, lake in lakes.items()}
         self.built: dict[RelationKey, Built] = {}
         self.gone: list[RelationKey] = []
+        self._texts: set[str] = set()
         self._identities = {name: lake.identities() for name, lake in lakes.items()}
         self._commits: dict[str, tuple[int, list[Commit]]] = {}
         self._renewed: dict[RelationKey, Bases] = {}
@@ -95,6 +96,7 @@ class World:
             store = Store(rows, lake)
             states = store.states(self.now[name])
             bases = store.bases(self.now[name] + 1) if states else {}
+            self._texts |= store.texts(self.now[name])
             for (schema, identifier), state in states.items():
                 self._look(lake, (name, schema, identifier), state, bases)
 
@@ -156,13 +158,11 @@ class World:
                     yield base[0], snapshot
 
     def named(self) -> set[int]:
-        """Snapshots that a definition reads by number; in whichever lake."""
-        texts = (
-            text
-            for one in self.built.values()
-            for text in (one.state.definition, one.state.pinned_definition)
-        )
-        return {number for text in texts for number in named_snapshots(text)}
+        """Snapshots that a definition reads by number, in whichever lake; of whatever state.
+
+        A table that is built anew reads them again.
+        """
+        return {number for text in self._texts for number in named_snapshots(text)}
 
     def newest_equal(self, lake: str, table_id: int, snapshot: int) -> int | None:
         """The newest snapshot at which a table is what it was; None if that cannot be known."""

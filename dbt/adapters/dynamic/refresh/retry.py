@@ -22,6 +22,7 @@ _PASSING = (
     "maximum retry count",  # DuckLake's own retries of its snapshot's number
     # A lock of SQLite, or of the file that keeps the catalog.
     "database is locked",
+    "could not set lock on file",
     # A PostgreSQL server that is restarted, or busy.
     "unable to connect to postgres",
     "connection to server",
@@ -94,14 +95,21 @@ def remedy(error: BaseException, attempts: int) -> str | None:
     return None
 
 
+# Seconds; who waits longer than that between two tries does not want to wait.
+_LONGEST_WAIT = 60.0
+
+
 def wait_seconds(attempt: int, first: float) -> float:
     """How long to wait after a failed attempt: exponential, with jitter of one half.
+
+    Not longer than a minute, or than the first wait.
 
     Args:
         attempt: the attempt that failed, from 1.
         first: the wait after the first attempt, in seconds.
     """
-    return float(first * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))
+    longest = max(first, _LONGEST_WAIT)
+    return float(min(first * 2.0 ** min(attempt - 1, 60), longest) * random.uniform(0.5, 1.0))
 
 
 def patiently(call: Callable[[], T], attempts: int = 4, first: float = 1.0) -> T:

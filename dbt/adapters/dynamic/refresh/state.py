@@ -194,6 +194,19 @@ class Store:
             for schema, name, bases in rows
         }
 
+    def texts(self, snapshot: int) -> set[str]:
+        """What each dynamic table was last built from, of whatever layout its state is."""
+        missing = self._missing("state_log", _STATE_COLUMNS, snapshot)
+        kept = {"definition", "pinned_definition"} - set(missing)
+        if not kept:
+            return set()
+        rows = self._rows(
+            f"SELECT [{', '.join(sorted(kept))}] FROM {self._name('state_log')} "
+            f"QUALIFY row_number() OVER (PARTITION BY {folded('schema_name')}, "
+            f"{folded('table_name')} ORDER BY base_snapshot DESC) = 1"
+        )
+        return {text for (texts,) in rows for text in texts if text is not None}
+
     def names(self, snapshot: int) -> list[tuple[str, str]]:
         """Schema and name of every table that has state, sorted."""
         if not self.exists(snapshot):
@@ -307,7 +320,8 @@ class Store:
         )
         return (
             f"s.base_snapshot < {floor:d} "
-            f"AND EXISTS (SELECT 1 {same} AND o.base_snapshot > s.base_snapshot) "
+            f"AND EXISTS (SELECT 1 {same} AND o.base_snapshot > s.base_snapshot "
+            f"AND o.base_snapshot < {floor:d}) "
             f"AND EXISTS (SELECT 1 {same} AND (o.updated_at, o.base_snapshot) < "
             "(s.updated_at, s.base_snapshot))"
         )
