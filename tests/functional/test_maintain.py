@@ -354,7 +354,7 @@ def test_what_a_kept_snapshot_was_read_by_stays(chain: LakeProject) -> None:
     """A run that began at an older snapshot asks what its upstream tables were built from."""
     chain.sql(CHANGE)
     chain.run()
-    rows = "SELECT base_snapshot FROM dbt_dynamic.state_log AS s WHERE table_name = 'by_key'"
+    rows = "SELECT snapshot_id FROM dbt_dynamic.state_log AS s WHERE table_name = 'by_key'"
     first, second, third = (row[0] for row in chain.sql(f"{rows} ORDER BY 1"))
     with chain.connect() as connection:
         lake = LakeCatalog(lambda sql: connection.execute(sql).fetchall(), "lake")
@@ -364,8 +364,8 @@ def test_what_a_kept_snapshot_was_read_by_stays(chain: LakeProject) -> None:
             found = connection.execute(f"{rows} AND {store.superseded_states(floor)}").fetchall()
             return [row[0] for row in found]
 
-        assert superseded(third) == []  # at `third` the one of `second` was the newest
-        assert superseded(third + 1) == [second]
+        assert superseded(third - 1) == []  # there the one of `second` was the newest
+        assert superseded(third) == [second]
         assert first < second
 
 

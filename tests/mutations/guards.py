@@ -113,12 +113,19 @@ BREAKS = [
         "test_tables_of_others_are_not_rewritten_either",
     ),
     Break(
-        "maintenance/compaction.py",
-        "maintenance compacts a version from before it had the lock",
-        "if self._others.overtaken(self._job.session.aside):",
+        "lake/others.py",
+        "what is committed while a transaction begins is seen in part",
+        "if int(self.rows(newest)[0][0]) != self.catalog.current_snapshot():",
         "if False:",
         f"{_FUNCTIONAL}/test_maintain_beside_others.py::"
         "test_what_is_committed_while_maintenance_gets_the_lock",
+    ),
+    Break(
+        "refresh/row_counts.py",
+        "a version that lost rows is gone on from",
+        "if count != pin.rows:",
+        "if False:",
+        f"{_FUNCTIONAL}/test_lost_rows.py",
     ),
     Break(
         "maintenance/maintainer.py",

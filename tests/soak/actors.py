@@ -21,14 +21,15 @@ from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.lake.extensions import load_extension
+from dbt.adapters.dynamic.names import quoted
 from tests.functional.oracle import difference
 from tests.soak.lake import BASE_TABLES, change
 
 _LATEST = (
     "SELECT dynamic_table, definition, base_snapshot, snapshot_id, "
-    "[(p.database || '.' || p.schema || '.' || p.name, p.table_id, p.snapshot) FOR p IN "
+    "[(p.database || '.' || p.schema || '.' || p.name, p.table_id, p.snapshot, p.rows) FOR p IN "
     'from_json(pins, \'[{"database": "VARCHAR", "schema": "VARCHAR", "name": "VARCHAR", '
-    '"table_id": "BIGINT", "snapshot": "BIGINT"}]\')] AS pins '
+    '"table_id": "BIGINT", "snapshot": "BIGINT", "rows": "BIGINT"}]\')] AS pins '
     "FROM dbt_dynamic.state_log "
     "QUALIFY row_number() OVER (PARTITION BY dynamic_table ORDER BY base_snapshot DESC) = 1"
 )
@@ -175,6 +176,10 @@ def compare_all(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
         if not _readable(connection, name, version, pins):  # now, and maybe then
             report.counts["not readable at its pins since files were rewritten"] += 1
             continue
+        if _lost_rows(connection, pins):
+            # By DuckLake (dbt/adapters/dynamic/refresh/row_counts.py); the next refresh sees it.
+            report.counts["with a pinned version that has lost rows since"] += 1
+            continue
         report.counts["checks"] += 1
         if found:
             again = difference(connection, "lake", name, definition, sources, version)
@@ -182,6 +187,15 @@ def compare_all(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
             where += "" if again else " (and not a moment later)"
             happened = _happened(connection, name, min(snapshot for _, snapshot in sources))
             report.differences.append(f"{where}: {found}\n{happened}")
+
+
+def _lost_rows(connection: duckdb.DuckDBPyConnection, pins: list[Any]) -> bool:
+    for source, _, snapshot, rows in pins:
+        name = ".".join(quoted(part) for part in source.split("."))
+        count = connection.execute(f"SELECT count(*) FROM {name} AT (VERSION => {snapshot})")
+        if count.fetchall()[0][0] != rows:
+            return True
+    return False
 
 
 def _happened(connection: duckdb.DuckDBPyConnection, name: str, before: int) -> str:

@@ -34,5 +34,9 @@ class BeingMaintained(DbtRuntimeError):
     """Maintenance works on the table's files; a refresh waits."""
 
 
+class Overtaken(DbtRuntimeError):
+    """What a transaction sees of a lake is not of one moment; it begins again."""
+
+
 class TurnNeeded(DbtRuntimeError):
     """A refresh cannot go on beside others that read; it starts over with the turn to write."""

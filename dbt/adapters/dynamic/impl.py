@@ -18,7 +18,13 @@ from dbt.adapters.contracts.connection import AdapterResponse
 from dbt.adapters.duckdb.impl import DuckDBAdapter
 from dbt.adapters.dynamic.config import SNOWFLAKE_KEYS, DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from dbt.adapters.dynamic.errors import BeingMaintained, DeletesLost, DynamicTableError, TurnNeeded
+from dbt.adapters.dynamic.errors import (
+    BeingMaintained,
+    DeletesLost,
+    DynamicTableError,
+    Overtaken,
+    TurnNeeded,
+)
 from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.others import Others
@@ -250,6 +256,10 @@ class DynamicAdapter(DuckDBAdapter):
                 logger.debug(f"{facts.dynamic_table} starts over, with nobody beside: {why}")
                 self._undo(refresh)
                 reading_first = False
+                attempt -= 1
+            except Overtaken as why:
+                logger.debug(f"{facts.dynamic_table} begins again: {why}")
+                self._undo(refresh)
                 attempt -= 1
             except BeingMaintained as why:
                 (logger.debug if waited else logger.info)(f"{facts.dynamic_table} waits: {why}")

@@ -59,6 +59,7 @@ class Pin:
         table_id: DuckLake's id of the table.
         uuid: DuckLake's uuid of the table.
         snapshot: the snapshot that was read.
+        rows: how many rows the table had there when it was read, if they were counted.
     """
 
     database: str
@@ -67,6 +68,7 @@ class Pin:
     table_id: int
     uuid: str
     snapshot: int
+    rows: int | None = None
 
     @property
     def source(self) -> str:
@@ -211,6 +213,11 @@ def may_be_a_flush(words: frozenset[str]) -> bool:
 def changes_rows(words: frozenset[str]) -> bool:
     """Whether these words may stand for a changed row; an unknown word may."""
     return bool(words & (_INSERTS | _DELETES)) or bool(words - _KNOWN)
+
+
+def may_delete(words: frozenset[str]) -> bool:
+    """Whether these words may stand for a deleted row; an unknown word may."""
+    return bool(words - _INSERTS - _COMPACTIONS - _ALTERS)
 
 
 def changes_columns(words: frozenset[str]) -> bool:

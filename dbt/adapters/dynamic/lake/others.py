@@ -14,6 +14,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from dbt.adapters.dynamic.errors import Overtaken
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.names import literal
 
@@ -51,29 +52,37 @@ class Others:
 
         Returns:
             False if somebody compacts it now.
+
+        Raises:
+            Overtaken: see :meth:`_lock`.
         """
         return not self.locks or self._lock("pg_try_advisory_xact_lock_shared", schema, name)
 
     def exclude(self, schema: str, name: str) -> bool:
-        """Keep others from sharing a table until the transaction ends; False if somebody does."""
+        """Keep others from sharing a table until the transaction ends; False if somebody does.
+
+        Raises:
+            Overtaken: see :meth:`_lock`.
+        """
         return not self.locks or self._lock("pg_try_advisory_xact_lock", schema, name)
 
-    def overtaken(self, aside: Rows) -> bool:
-        """Whether somebody committed after the version that this transaction sees.
-
-        PostgreSQL fixes that when it begins to ask for the lock. Whoever had the lock may commit
-        and let go of it before it is given.
-
-        Args:
-            aside: runs a statement on another connection.
-        """
-        newest = f"SELECT max(snapshot_id) FROM {self.catalog.metadata('ducklake_snapshot')}"
-        return self.locks and int(aside(newest)[0][0]) > self.catalog.current_snapshot()
-
     def _lock(self, function: str, schema: str, name: str) -> bool:
+        """Ask for a lock.
+
+        By the question PostgreSQL fixes which metadata the transaction sees; which version of the
+        lake it sees DuckLake fixes later, on a connection of its own.
+
+        Raises:
+            Overtaken: somebody committed between the two.
+        """
         text = json.dumps(["dbt-dynamic", schema, name])
         key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)
         metadata = literal(f"__ducklake_metadata_{self.catalog.database}")
         # A function without its schema is looked up in the lake first, whose version that fixes.
         query = f"system.main.postgres_query({metadata}, 'SELECT {function}({key})')"
-        return bool(self.rows(f"FROM {query}")[0][0])
+        if not self.rows(f"FROM {query}")[0][0]:
+            return False
+        newest = f"SELECT max(snapshot_id) FROM {self.catalog.metadata('ducklake_snapshot')}"
+        if int(self.rows(newest)[0][0]) != self.catalog.current_snapshot():
+            raise Overtaken("somebody committed while the transaction began")
+        return True

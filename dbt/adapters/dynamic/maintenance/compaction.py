@@ -28,6 +28,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from dbt.adapters.dynamic.errors import Overtaken
 from dbt.adapters.dynamic.lake.changes import rewrites
 from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.upkeep import TableWork
@@ -164,7 +165,7 @@ class Compaction:
             except _Waits as why:
                 self._wait(table, f"{action.name}: {why}")
                 return
-            except _Busy:
+            except (_Busy, Overtaken):
                 if attempt < _ATTEMPTS:
                     time.sleep(wait_seconds(attempt, _FIRST_WAIT))
             except Exception as error:
@@ -196,8 +197,6 @@ class Compaction:
         The commit says that maintenance made it; without work there is none.
         """
         if not self._others.exclude(fold(table.schema), fold(table.name)):
-            raise _Busy
-        if self._others.overtaken(self._job.session.aside):
             raise _Busy
         waits = self._waits_for(action, table)
         if waits:

@@ -95,7 +95,7 @@ class World:
         for name, lake in lakes.items():
             store = Store(rows, lake)
             states = store.states(self.now[name])
-            bases = store.bases(self.now[name] + 1) if states else {}
+            bases = store.bases(self.now[name]) if states else {}
             self._texts |= store.texts(self.now[name])
             for (schema, identifier), state in states.items():
                 self._look(lake, (name, schema, identifier), state, bases)

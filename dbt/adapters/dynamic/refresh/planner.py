@@ -1,7 +1,7 @@
 """Planning a refresh: what the table is, what its sources did, what to do (design.md §2, §5).
 
-The transaction has begun before anything here reads. Only metadata is asked; no row of a source
-is read.
+The transaction has begun before anything here reads. Only metadata is asked; of a source's rows
+their number.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never
 from dbt.adapters.dynamic.refresh.invocation import Bases, Invocation, RelationKey
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
+from dbt.adapters.dynamic.refresh.row_counts import counted, lost_rows
 from dbt.adapters.dynamic.refresh.schema_change import refuse_changed_columns
 from dbt.adapters.dynamic.refresh.state import (
     State,
@@ -183,6 +184,7 @@ class Planner:
         changes: Mapping[SourceKey, SourceChange] = {}
         if rebuild is None and state is not None:
             changes = self._changes(state, query, commits)
+            rebuild = lost_rows(self._rows, state.pins, changes, commits)
         self.seconds_of_changes = time.perf_counter() - looking
         quiet = rebuild is None and all(change.quiet for change in changes.values())
         # Compiling lets DuckDB plan the query, over the old versions of altered sources, too.
@@ -200,9 +202,12 @@ class Planner:
         moved: Mapping[SourceKey, str] = {}
         if query is not None and state is not None:
             versions = Versions(self._rows, self._lakes, model.config, query, state.pins)
+            replaced = {k for k, c in changes.items() if c.kind is ChangeKind.REPLACED}
             changes, moved = versions.compare(
                 changes, compiled, lambda old: self._compile(old, functions)
             )
+            compared = {key: changes[key] for key in replaced}
+            rebuild = rebuild or lost_rows(self._rows, state.pins, compared, commits)
         facts = Facts(
             config=model.config,
             rebuild=rebuild,
@@ -230,6 +235,9 @@ class Planner:
                 self._disable(FROM_STATISTICS)
             if quiet:
                 columns = self._columns(query)
+            if query is not None and query.pinnable:
+                before = state.pins if state and rebuild is None else ()
+                pins = counted(self._rows, pins, before, changes)
         asked = model.partial or model.full_refresh
         if state and state.initialized and self._as_built and columns and not asked:
             rule = model.config.on_schema_change

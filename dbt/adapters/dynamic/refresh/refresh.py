@@ -209,6 +209,8 @@ class Refresh:
             commits = self._own_commit()
             if commits:
                 visible = self.outcome.result_snapshot = commits[-1].snapshot_id
+            else:  # somebody has expired it already
+                visible = self._catalog.current_snapshot()
             if self._compacted_beside(commits[:-1]):
                 raise DeletesLost(
                     f"The files of {self.model.dynamic_table} were merged or flushed while its "

@@ -183,8 +183,8 @@ class Store:
         rows = self._rows(
             f"SELECT {folded('schema_name')}, {folded('table_name')}, "
             f"arg_max(bases, base_snapshot) FROM {self._name('state_log')} "
-            # The commit of a row came later than its base_snapshot.
-            f"WHERE layout = {LAYOUT:d} AND base_snapshot < {snapshot:d} GROUP BY ALL"
+            # DuckLake's own column: the commit that wrote the row.
+            f"WHERE layout = {LAYOUT:d} AND snapshot_id <= {snapshot:d} GROUP BY ALL"
         )
         database = fold(self._catalog.database)
         return {
@@ -321,7 +321,7 @@ class Store:
         return (
             f"s.base_snapshot < {floor:d} "
             f"AND EXISTS (SELECT 1 {same} AND o.base_snapshot > s.base_snapshot "
-            f"AND o.base_snapshot < {floor:d}) "
+            f"AND o.snapshot_id <= {floor:d}) "
             f"AND EXISTS (SELECT 1 {same} AND (o.updated_at, o.base_snapshot) < "
             "(s.updated_at, s.base_snapshot))"
         )
@@ -428,6 +428,9 @@ def check_target(
     ]
     if compacted(now.table_id, (commit for commit in since if commit.snapshot_id < result)):
         return TargetCheck(modified=True, damaged=True)
+    squeezed = compacted(now.table_id, since)
+    if squeezed and state.row_count is None:
+        return TargetCheck(modified=True, damaged=True)
     if then.columns != now.columns:
         return TargetCheck(modified=True, altered=True)
     # Somebody's insert beside the refresh's own conflicts with nothing: it came before its commit.
@@ -436,7 +439,7 @@ def check_target(
     return TargetCheck(
         result=result,
         # A compaction that began before the result was committed may come after it.
-        same_if_counts=state.row_count if compacted(now.table_id, since) else None,
+        same_if_counts=state.row_count if squeezed else None,
         same_if_equal_at=result if changing else None,
     )
 

@@ -1,0 +1,104 @@
+"""How many rows each source had when it was read, by which a version that changed is noticed.
+
+A version of a DuckLake table ought not to change. But DuckLake 1.5.5 notes a commit's deletes, if
+they are more than ten of a file that has deletes already, at the snapshot after the one that the
+transaction began with, and leaves it at that when the commit is tried again behind somebody
+else's. So the versions between lose rows afterwards, and the feed since then shows the commit's
+inserts alone. Whoever read such a version before cannot go on from it.
+
+Nothing in the metadata tells; but versions only ever lose rows, so their number does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from dbt.adapters.dynamic.incremental.nodes import SourceKey
+from dbt.adapters.dynamic.lake.catalog import Commit, Rows
+from dbt.adapters.dynamic.lake.changes import (
+    ChangeKind,
+    Pin,
+    SourceChange,
+    may_delete,
+    words_for,
+)
+from dbt.adapters.dynamic.names import quoted
+from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
+from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.query.reasons import Explained, Reason
+
+Changes = Mapping[SourceKey, SourceChange]
+
+
+def counted(
+    rows: Rows, pins: Sequence[Pin], before: Iterable[Pin], changes: Changes
+) -> tuple[Pin, ...]:
+    """Pins with the number of rows that their versions have.
+
+    Args:
+        rows: runs a statement in the transaction that reads the versions, or in one before it.
+        pins: the versions that are read.
+        before: the table's pins of its last refresh.
+        changes: what happened to the sources since; nothing if the table is built anew.
+    """
+    known = {
+        pin.key: pin.rows
+        for pin in before
+        if pin.key in changes and changes[pin.key].kind is ChangeKind.UNCHANGED
+    }
+    asked = [pin for pin in pins if known.get(pin.key) is None]
+    counts = _counts(rows, asked)
+    known |= {pin.key: count for pin, count in zip(asked, counts, strict=True)}
+    return tuple(replace(pin, rows=known[pin.key]) for pin in pins)
+
+
+def lost_rows(
+    rows: Rows,
+    pins: Iterable[Pin],
+    changes: Changes,
+    commits: Mapping[str, Sequence[Commit]],
+) -> Explained | None:
+    """Why a table must be built anew: a version that it was built from has lost rows since.
+
+    Args:
+        rows: runs a statement.
+        pins: the table's pins of its last refresh.
+        changes: what happened to the sources since; only those count whose old version can be
+            read.
+        commits: by lake, all that the transaction sees since the oldest pin at least.
+    """
+    suspects = []
+    for pin in pins:
+        change = changes.get(pin.key)
+        if change is None or change.kind in (ChangeKind.REPLACED, ChangeKind.EXPIRED):
+            continue
+        since = (c for c in commits[pin.key[0]] if c.snapshot_id > pin.snapshot)
+        if may_delete(words_for(pin.table_id, since)):
+            # What has not changed is read at the new version; that has lost at least as many.
+            unchanged = change.kind is ChangeKind.UNCHANGED
+            suspects.append(replace(pin, snapshot=change.new) if unchanged else pin)
+    for pin, count in zip(suspects, _counts(rows, suspects), strict=True):
+        if count != pin.rows:
+            had = "an unknown number of" if pin.rows is None else f"{pin.rows:,}"
+            return Explained(
+                Reason.SELF_CHECK_FAILED,
+                f"{pin.source} had {had} rows when it was read, and has {count:,} in that version "
+                f"(snapshot {pin.snapshot}) now: DuckLake noted deletes at an older snapshot than "
+                "they were committed at",
+            )
+    return None
+
+
+def count_of(pins: Sequence[Pin]) -> str:
+    """The statement that counts the rows of versions; DuckLake mostly has them as metadata."""
+    listed = ", ".join(
+        f"(SELECT count(*) FROM {quoted(pin.database, pin.schema, pin.name)} "
+        f"{SYSTEM_TIME} SNAPSHOT {pin.snapshot:d})"
+        for pin in pins
+    )
+    return lower(f"SELECT {listed}")
+
+
+def _counts(rows: Rows, pins: Sequence[Pin]) -> list[int]:
+    return [int(count) for count in rows(count_of(pins))[0]] if pins else []
