@@ -369,6 +369,25 @@ def test_what_a_kept_snapshot_was_read_by_stays(chain: LakeProject) -> None:
         assert first < second
 
 
+def test_a_state_counts_from_its_commit_on(
+    built: LakeProject, commits: Callable[[str], list[str]]
+) -> None:
+    """A run that began before that must not take its versions, though it was begun earlier."""
+    commits("CREATE TABLE raw.something AS SELECT 1 AS i")
+    built.sql(CHANGE)
+    assert actions(built.run()) == {"by_key": "INCREMENTAL"}
+    ((base, made),) = built.sql(
+        "SELECT base_snapshot, snapshot_id FROM dbt_dynamic.state_log "
+        "ORDER BY base_snapshot DESC LIMIT 1"
+    )
+    with built.connect() as connection:
+        lake = LakeCatalog(lambda sql: connection.execute(sql).fetchall(), "lake")
+        store = Store(lambda sql: connection.execute(sql).fetchall(), lake)
+        then, between, now = (store.bases(snapshot) for snapshot in (base, made - 1, made))
+    assert made - 1 > base
+    assert then == between != now
+
+
 def test_expired_data_is_deleted_after_the_grace_period(chain: LakeProject) -> None:
     before = files(chain)
     done = maintain(chain, "--snapshot-retention", "0s", "--file-retention", "1 day")

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
+from dbt.adapters.dynamic.lake.extensions import load_extension
 from tests.functional.project import LakeProject
 
 EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
@@ -485,10 +488,10 @@ def outside(make_project: Callable[..., LakeProject]) -> LakeProject:
     return project
 
 
-def declare(project: LakeProject, tracking: Any, **more: Any) -> None:
+def declare(project: LakeProject, tracking: Any, schema: str = "main", **more: Any) -> None:
     """Declare the table outside of the lake, with its change_tracking."""
     table = {"name": "t", "meta": {"change_tracking": tracking}, **more}
-    source = {"name": "ext", "database": "ext", "schema": "main", "tables": [table]}
+    source = {"name": "ext", "database": "ext", "schema": schema, "tables": [table]}
     project.file("models/ext.yml", yaml.safe_dump({"version": 2, "sources": [source]}))
 
 
@@ -535,6 +538,36 @@ def test_diff_keeps_a_copy(outside: LakeProject) -> None:
     assert len(pins) == 1
     outside.dbt("run-operation", "dynamic_table_verify")
     assert outside.output.count(": equal (") == 3
+
+
+@pytest.mark.parametrize(("kind", "schema"), [("sqlite", "main"), ("postgres", "public")])
+def test_diff_of_another_kind_of_database(
+    make_project: Callable[..., LakeProject],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    kind: str,
+    schema: str,
+) -> None:
+    path = f"sqlite:{tmp_path}/ext.sqlite"
+    if kind == "postgres":
+        path = f"postgres:{request.getfixturevalue('postgres').fresh('ext')}"
+
+    def elsewhere(statement: str) -> None:
+        with duckdb.connect() as connection:
+            load_extension(connection, f"{kind}_scanner")
+            connection.execute(f"ATTACH '{path}' AS ext")
+            connection.execute(statement.format(f"ext.{schema}.t"))
+
+    elsewhere(f"CREATE TABLE {{}} AS {EVENTS}")
+    project = make_project(attach=[{"path": path, "alias": "ext"}], extensions=[f"{kind}_scanner"])
+    project.attachments = {}  # only the copy is looked at
+    declare(project, "diff", schema)
+    project.model("by_key", BY_KEY.replace("'raw', 'events'", "'ext', 't'"))
+    assert outcome(project) == ("FULL", "FIRST_BUILD")
+    elsewhere("DELETE FROM {} WHERE id = 7")
+    response = project.run()["by_key"]
+    assert (response["refresh_action"], response["affected_keys"]) == ("INCREMENTAL", 1)
+    assert outcome(project) == ("NO_DATA", "NO_CHANGES")
 
 
 def test_diff_follows_other_columns(outside: LakeProject) -> None:
