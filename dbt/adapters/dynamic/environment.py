@@ -13,12 +13,13 @@ from dbt.adapters.duckdb.environments.local import LocalEnvironment
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.dynamic.credentials import DynamicCredentials
 from dbt.adapters.dynamic.lake.extensions import load_extension
-from dbt.adapters.dynamic.names import literal, quoted
+from dbt.adapters.dynamic.names import fold, literal, quoted
 from dbt.adapters.factory import get_adapter_by_type
 
 # By this optimizer DuckDB 1.5.5 loses rows of queries, parts of which are alike (its issue 25819).
 # What merges two versions of a query consists of such parts.
 UNSOUND_OPTIMIZER = "common_subplan"
+_RESTING = "disabled_optimizers"
 
 
 class LakeEnvironment(LocalEnvironment):
@@ -45,6 +46,9 @@ class LakeEnvironment(LocalEnvironment):
             connection.execute(statement)
         for attachment in creds.attachments:
             connection.execute(attachment.to_sql())
+        resting = {*str(_settings(creds).get(_RESTING, "")).split(","), UNSOUND_OPTIMIZER}
+        names = ",".join(sorted(filter(None, map(str.strip, resting))))
+        connection.execute(f"SET GLOBAL {_RESTING} = {literal(names)}")
         return connection
 
     @classmethod
@@ -55,21 +59,15 @@ class LakeEnvironment(LocalEnvironment):
         plugins: dict[str, BasePlugin] | None = None,
         registered_df: dict[str, Any] | None = None,
     ) -> Any:
-        """Prepare a cursor: the current database is not inherited from the connection.
-
-        An optimizer that is unsound rests, in all of the instance.
-        """
+        """Prepare a cursor: the current database is not inherited from the connection."""
         assert isinstance(creds, DynamicCredentials)
         if creds.main_is_lake:
             cursor.execute(f"USE {quoted(creds.database)}")
-        before = _disabled_optimizers(cursor)
-        prepared = super().initialize_cursor(creds, cursor, plugins, registered_df or {})
-        # The profile's settings are made. What another thread's refresh lets rest goes on resting.
-        now = _disabled_optimizers(cursor)
-        if now != (wanted := before | now | {UNSOUND_OPTIMIZER}):
-            names = literal(",".join(sorted(wanted)))
-            cursor.execute(f"SET GLOBAL disabled_optimizers = {names}")
-        return prepared
+        plain = copy.copy(creds)
+        # Which optimizers rest is said once for all of the instance: a cursor that said it again
+        # would wake those that another thread's refresh lets rest.
+        plain.settings = {k: v for k, v in _settings(creds).items() if k != _RESTING}
+        return super().initialize_cursor(plain, cursor, plugins, registered_df or {})
 
     def load_source(self, plugin_name: str, source_config: Any) -> str:
         """Load a plugin's source, which may go into a lake, in the turn of this thread."""
@@ -89,6 +87,6 @@ class LakeEnvironment(LocalEnvironment):
         super().close()
 
 
-def _disabled_optimizers(cursor: Any) -> set[str]:
-    (names,) = cursor.execute("SELECT current_setting('disabled_optimizers')").fetchone()
-    return set(filter(None, names.split(",")))
+def _settings(creds: DuckDBCredentials) -> dict[str, Any]:
+    """The profile's settings, by their names in lower case."""
+    return {fold(name): value for name, value in (creds.settings or {}).items()}
