@@ -87,6 +87,13 @@ def test_second_writer_fails_and_starts_over(
     ) == [(2,)]
 
 
+def test_a_fence_that_somebody_emptied_is_made_anew(changed: LakeProject) -> None:
+    name = fence(changed)
+    changed.sql(f"DELETE FROM {name}")
+    assert changed.run()["by_key"]["refresh_action"] == "INCREMENTAL"
+    assert changed.sql(f"SELECT count(*) FROM {name}") == [(1,)]
+
+
 @on("file", "sqlite")
 def test_conflicts_end_after_the_retries(
     changed: LakeProject, monkeypatch: pytest.MonkeyPatch

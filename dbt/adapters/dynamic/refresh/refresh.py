@@ -333,6 +333,8 @@ class Refresh:
                 yield Bookkeeping(statement)
         fence = store.fence_statement(model.key, self.refresh_id, plan.snapshot)
         yield Bookkeeping(fence)
+        if not self.outcome.changed_rows():  # nobody would conflict with that
+            yield Bookkeeping(store.new_fence(model.key, self.refresh_id))
         yield Bookkeeping(store.insert("state_log", self._state_row()))
         yield Bookkeeping(store.insert("refresh_log", self._history_row()))
         yield CommitMessage(

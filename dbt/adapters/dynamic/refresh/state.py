@@ -282,7 +282,12 @@ class Store:
         name = self._name(self.fence_name(relation))
         if self.has_fence(relation, snapshot):
             return f"UPDATE {name} SET refresh_id = {literal(refresh_id)}"
-        return f"CREATE TABLE {name} AS SELECT {literal(refresh_id)} AS refresh_id"
+        return self.new_fence(relation, refresh_id)
+
+    def new_fence(self, relation: RelationKey, refresh_id: str) -> str:
+        """The statement that makes the fence, in the place of one that has lost its row."""
+        name = self._name(self.fence_name(relation))
+        return f"CREATE OR REPLACE TABLE {name} AS SELECT {literal(refresh_id)} AS refresh_id"
 
     # What maintenance writes --------------------------------------------------------------------
 
