@@ -68,8 +68,10 @@ class Commit:
     extra_info: str
 
 
-# Our own word: the deletions feed shows some rows of this commit twice.
+# Our own word: the deletions feed shows rows twice, of this commit or of one before.
 DELETED_TWICE = "deleted_twice"
+# What a flush says that writes inlined deletes to files; a plain delete says no more.
+FLUSH_OF_DELETES = frozenset({"inline_flush", "deleted_from_table"})
 
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _CHANGE = re.compile(r"(\w+):(\d+)(?=,|$)")
@@ -215,11 +217,12 @@ class LakeCatalog:
     def commits(self, after: int, upto: int) -> list[Commit]:
         """The commits of (after, upto] that have not expired, oldest first.
 
-        Three things that DuckLake 1.5.5 does not say are told by the rest of its metadata: a
+        Four things that DuckLake 1.5.5 does not say are told by the rest of its metadata: a
         commit that inserts rows and deletes some of them says inserted_into_table only, and yet
         the insertions feed shows all of them; where a commit deletes some rows of a file and then
-        the rest, the deletions feed shows the first ones twice; and one that renames a table says
-        that it created one.
+        the rest, the deletions feed shows the first ones twice; where a flush writes inlined
+        deletes of a file that was rewritten before, it shows rows that were deleted before; and
+        one that renames a table says that it created one.
         """
         rows = self._rows(
             "SELECT s.snapshot_id, c.changes_made, c.commit_extra_info, d.deleted, d.twice, "
@@ -253,7 +256,37 @@ class LakeCatalog:
                 if "dropped_table" not in (words := changes.get(table_id, frozenset())):
                     changes[table_id] = words | {"altered_table"}
             commits.append(Commit(int(snapshot), changes, extra_info or ""))
+        may_be_flushes = any(
+            words and words <= FLUSH_OF_DELETES
+            for commit in commits
+            for words in commit.changes.values()
+        )
+        for snapshot, tables in self._late_deletes(after, upto) if may_be_flushes else ():
+            for commit in commits:
+                if commit.snapshot_id == snapshot:
+                    for table_id in map(int, tables):
+                        words = commit.changes.get(table_id, frozenset())
+                        commit.changes[table_id] = words | {DELETED_TWICE}
         return commits
+
+    def _late_deletes(self, after: int, upto: int) -> list[tuple[Any, ...]]:
+        """Commits of (after, upto] that wrote deletes of files that had ended before.
+
+        Such a delete file begins where its first delete was made; its id tells its commit.
+
+        Returns:
+            Snapshot and table ids of each.
+        """
+        return self._rows(
+            "SELECT s.snapshot_id, list(d.table_id) "
+            f"FROM {self.metadata('ducklake_snapshot')} s "
+            f"JOIN {self.metadata('ducklake_snapshot')} p ON p.snapshot_id = s.snapshot_id - 1 "
+            f"JOIN {self.metadata('ducklake_delete_file')} d "
+            "ON d.delete_file_id >= p.next_file_id AND d.delete_file_id < s.next_file_id "
+            f"JOIN {self.metadata('ducklake_data_file')} f "
+            "ON f.data_file_id = d.data_file_id AND f.end_snapshot < s.snapshot_id "
+            f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} GROUP BY 1"
+        )
 
     # For maintenance -----------------------------------------------------------------------------
 

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dbt.adapters.dynamic.lake.catalog import DELETED_TWICE, Column, Commit, TableVersion
+from dbt.adapters.dynamic.lake.catalog import (
+    DELETED_TWICE,
+    FLUSH_OF_DELETES,
+    Column,
+    Commit,
+    TableVersion,
+)
 from dbt.adapters.dynamic.names import fold
 
 # DuckLake's words in ducklake_snapshot_changes, as DuckDB 1.5.5 writes them.
@@ -207,7 +213,7 @@ def may_be_a_flush(words: frozenset[str]) -> bool:
 
     A flush that writes inlined deletes to a file says deleted_from_table, like a delete.
     """
-    return words <= {"inline_flush", "deleted_from_table"}
+    return words <= FLUSH_OF_DELETES | {DELETED_TWICE}
 
 
 def changes_rows(words: frozenset[str]) -> bool:
