@@ -1,8 +1,8 @@
 """make crashes KILLS=200: kill -9 at random moments of a refresh, and at fault points.
 
 After each the tables equal their queries at their pins, nothing else is visible in the lake, and
-the next run succeeds. The exit code is 1 if not. Catalogs in a DuckDB file, SQLite and PostgreSQL
-take turns.
+the next run succeeds; at the end maintenance finds the files that were left behind. The exit code
+is 1 if not. Catalogs in a DuckDB file, SQLite and PostgreSQL take turns.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.functional.commands import NOW, maintain
 from tests.functional.postgres import PostgresServer, programs
 from tests.functional.processes import DbtProcess, end_orderly
 from tests.functional.project import LakeProject
@@ -82,6 +83,19 @@ class Crashes:
         process.close()
         self.hit[point or self._phase(process.folder)] += 1
         self._look(point or "at random")
+
+    def tidy(self) -> str:
+        """Let maintenance find the files that were left behind; returns what it said."""
+        try:
+            done = maintain(self._project, "--alone", "--delete-orphans", *NOW)
+            left = [one for one in maintain(self._project, *NOW) if "ever named" in one[2]]
+            assert not left, left
+        except AssertionError as error:
+            self.wrong.append(f"maintenance: {error}")
+            print(f"WRONG: {self.wrong[-1]}", flush=True)
+            return "not maintained"
+        orphans = [subject for _, subject, detail in done if detail.endswith("ever named")]
+        return f"maintain deleted {orphans[0] if orphans else 'no files'} that they left"
 
     def _look(self, how: str) -> None:
         try:
@@ -150,7 +164,7 @@ def _crash(server: PostgresServer | None, place: Path, kills: int, rng: random.R
         until = kills * (number + 1) // len(catalogs) - kills * number // len(catalogs)
         while crashes.hit.total() < until:
             crashes.kill()
-        print(f"{kind}: {dict(crashes.hit.most_common())}", flush=True)
+        print(f"{kind}: {dict(crashes.hit.most_common())}; {crashes.tidy()}", flush=True)
         hit += crashes.hit
         wrong += crashes.wrong
         project.close()

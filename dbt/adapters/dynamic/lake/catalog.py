@@ -288,6 +288,17 @@ class LakeCatalog:
             f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} GROUP BY 1"
         )
 
+    def newest_deletes(self, table_id: int) -> set[int]:
+        """The newest snapshot at which deletes are noted, of each delete file with several."""
+        return {
+            int(snapshot)
+            for (snapshot,) in self._rows(
+                f"SELECT DISTINCT partial_max FROM {self.metadata('ducklake_delete_file')} "
+                f"WHERE table_id = {table_id:d} AND end_snapshot IS NULL "
+                "AND partial_max IS NOT NULL"
+            )
+        }
+
     # For maintenance -----------------------------------------------------------------------------
 
     def tables(self, snapshot: int) -> list[tuple[int, str, str]]:

@@ -12,6 +12,7 @@ from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
 from dbt.adapters.dynamic.query.tree import TableReference
 from dbt.adapters.dynamic.refresh.copies import copy_name
 from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
+from dbt.adapters.dynamic.refresh.row_counts import has_lost_rows
 from dbt.adapters.dynamic.refresh.state import SCHEMA
 from dbt.adapters.dynamic.refresh.tracking import ChangeTracking, TrackedSource
 
@@ -131,7 +132,7 @@ class LakeResolver:
         return None
 
     def _readable(self, lake: LakeCatalog, table_id: int, snapshot: int) -> bool:
-        """Whether DuckLake can read a table at a snapshot."""
+        """Whether DuckLake can read a table at a snapshot, as it was then."""
         now = self._current_snapshot(lake)
         if snapshot == now:
             return True
@@ -140,7 +141,11 @@ class LakeResolver:
             self._commits[key] = lake.commits(snapshot - 1, now)
         commits = self._commits[key]
         expired = not commits or commits[0].snapshot_id != snapshot
-        return not expired and not doubled(table_id, commits[1:])
+        return not (
+            expired
+            or doubled(table_id, commits[1:])
+            or has_lost_rows(lake, table_id, snapshot, commits[1:])
+        )
 
     def _current_snapshot(self, lake: LakeCatalog) -> int:
         if lake.database not in self._current:

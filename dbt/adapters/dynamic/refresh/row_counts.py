@@ -6,7 +6,10 @@ transaction began with, and leaves it at that when the commit is tried again beh
 else's. So the versions between lose rows afterwards, and the feed since then shows the commit's
 inserts alone. Whoever read such a version before cannot go on from it.
 
-Nothing in the metadata tells; but versions only ever lose rows, so their number does.
+By metadata that is seen where a delete file's newest deletes are noted at a snapshot that deleted
+nothing of the table; so a version that nobody has read yet is not read then (it has the deletes of
+a commit without its inserts). That does not tell of every one; but versions only ever lose rows,
+so the number of rows tells of each that was read before.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
-from dbt.adapters.dynamic.lake.catalog import Commit, Rows
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import (
     ChangeKind,
     Pin,
@@ -29,6 +32,27 @@ from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
 
 Changes = Mapping[SourceKey, SourceChange]
+
+
+def has_lost_rows(
+    lake: LakeCatalog, table_id: int, snapshot: int, later: Sequence[Commit]
+) -> bool:
+    """Whether a version is known to have lost rows, by metadata alone.
+
+    Args:
+        lake: the lake.
+        table_id: the table.
+        snapshot: the version.
+        later: the commits since, all that the transaction sees.
+    """
+    if not may_delete(words_for(table_id, later)):
+        return False
+    return any(
+        commit.snapshot_id == noted and not may_delete(commit.changes.get(table_id, frozenset()))
+        for noted in lake.newest_deletes(table_id)
+        if noted <= snapshot
+        for commit in lake.commits(noted - 1, noted)
+    )
 
 
 def counted(
