@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import duckdb
 import pytest
 
+from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.others import Others
 from tests.functional.catalogs import on
@@ -115,6 +116,32 @@ def test_half_of_a_commit_is_not_read(
     project.model("by_key", BY_KEY)
     commit_late()
     assert reason(project) == ("FULL", "FIRST_BUILD")
+    assert project.sql("SELECT sum(n)::INTEGER FROM main.by_key") == [(480,)]
+
+
+@on("postgres")
+def test_half_of_a_commit_is_not_read_where_writing_begins_later(
+    make_project: Callable[..., LakeProject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With several threads a whole build is planned in one transaction and made in another."""
+    project = make_project(threads=2)
+    project.source("events", EVENTS)
+    project.sql(DELETE)
+    project.model("by_key", BY_KEY)
+    begin = DynamicConnectionManager.begin_to_write
+    with project.somebody_else() as other:
+        other.execute("BEGIN")
+        other.execute(MOVE)
+        project.sql(SOMETHING.format(1))
+
+        def late(self: DynamicConnectionManager) -> bool:
+            if self.reads_only():
+                monkeypatch.undo()
+                other.execute("COMMIT")
+            return begin(self)
+
+        monkeypatch.setattr(DynamicConnectionManager, "begin_to_write", late)
+        assert reason(project) == ("FULL", "FIRST_BUILD")
     assert project.sql("SELECT sum(n)::INTEGER FROM main.by_key") == [(480,)]
 
 

@@ -35,6 +35,7 @@ from dbt.adapters.dynamic.refresh.merging import Merging
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.outcome import Outcome
 from dbt.adapters.dynamic.refresh.planner import Planner
+from dbt.adapters.dynamic.refresh.row_counts import has_lost_rows
 from dbt.adapters.dynamic.refresh.stages import (
     Bookkeeping,
     CommitMessage,
@@ -284,7 +285,12 @@ class Refresh:
             lake = self._lakes[pin.key[0]]
             now = lake.current_snapshot()
             commits = lake.commits(pin.snapshot - 1, now)
-            if len(commits) != now - pin.snapshot + 1 or disturbed(pin.table_id, commits[1:]):
+            later = commits[1:]
+            if (
+                len(commits) != now - pin.snapshot + 1
+                or disturbed(pin.table_id, later)
+                or has_lost_rows(lake, pin.table_id, pin.snapshot, later)
+            ):
                 return False
         return True
 
