@@ -42,7 +42,7 @@ def main() -> int:
                     seen = (
                         guards.caught(mutation.test, folder)
                         if mutation.test
-                        else rules.caught(folder)
+                        else rules.caught(mutation.seed, folder)
                     )
                 verdict = f"caught {seen}" if seen else "NOT CAUGHT"
             except (OSError, ValueError, RuntimeError) as error:
