@@ -261,23 +261,22 @@ class LakeCatalog:
             for commit in commits
             for words in commit.changes.values()
         )
-        for snapshot, tables in self._late_deletes(after, upto) if may_be_flushes else ():
-            for commit in commits:
-                if commit.snapshot_id == snapshot:
-                    for table_id in map(int, tables):
-                        words = commit.changes.get(table_id, frozenset())
-                        commit.changes[table_id] = words | {DELETED_TWICE}
+        late = self._late_deletes(after, upto) if may_be_flushes else {}
+        for commit in commits:
+            for table_id in late.get(commit.snapshot_id, ()):
+                words = commit.changes.get(table_id, frozenset())
+                commit.changes[table_id] = words | {DELETED_TWICE}
         return commits
 
-    def _late_deletes(self, after: int, upto: int) -> list[tuple[Any, ...]]:
+    def _late_deletes(self, after: int, upto: int) -> dict[int, list[int]]:
         """Commits of (after, upto] that wrote deletes of files that had ended before.
 
         Such a delete file begins where its first delete was made; its id tells its commit.
 
         Returns:
-            Snapshot and table ids of each.
+            The tables of each, by snapshot.
         """
-        return self._rows(
+        rows = self._rows(
             "SELECT s.snapshot_id, list(d.table_id) "
             f"FROM {self.metadata('ducklake_snapshot')} s "
             f"JOIN {self.metadata('ducklake_snapshot')} p ON p.snapshot_id = s.snapshot_id - 1 "
@@ -287,6 +286,7 @@ class LakeCatalog:
             "ON f.data_file_id = d.data_file_id AND f.end_snapshot < s.snapshot_id "
             f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} GROUP BY 1"
         )
+        return {int(snapshot): [int(one) for one in tables] for snapshot, tables in rows}
 
     def newest_deletes(self, table_id: int) -> set[int]:
         """The newest snapshot at which deletes are noted, of each delete file with several."""

@@ -98,6 +98,7 @@ class LakeResolver:
             if lake is not None and key not in self._known:
                 wanted.setdefault((key[0], self._snapshots(lake, key)[0]), set()).add(key)
         for (name, snapshot), keys in wanted.items():
+            # Asked together, for the catalog to remember.
             self._lakes[name].tables_named([key[1:] for key in keys], snapshot)
 
     def _key(
