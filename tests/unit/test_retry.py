@@ -25,6 +25,7 @@ from tests.unit.lab import Lake
         '"t"',
         "TransactionContext Error: Conflict on update: write-write conflict on key",
         "IO Error: Failed to execute query: database is locked",
+        "Failed to load DuckLake - table with id 6 references schema id 5 that does not exist",
         "could not serialize access due to concurrent update",
         "deadlock detected",
         'Failed to commit: Failed to execute query "ROLLBACK": ',

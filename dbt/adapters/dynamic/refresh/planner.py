@@ -235,9 +235,8 @@ class Planner:
                 self._disable(FROM_STATISTICS)
             if quiet:
                 columns = self._columns(query)
-            if query is not None and query.pinnable:
-                before = state.pins if state and rebuild is None else ()
-                pins = counted(self._rows, pins, before, changes)
+            before = state.pins if state and rebuild is None else ()
+            pins = counted(self._rows, pins, before, changes)
         asked = model.partial or model.full_refresh
         if state and state.initialized and self._as_built and columns and not asked:
             rule = model.config.on_schema_change

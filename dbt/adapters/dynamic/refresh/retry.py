@@ -23,6 +23,8 @@ _PASSING = (
     # A lock of SQLite, or of the file that keeps the catalog.
     "database is locked",
     "could not set lock on file",
+    # DuckLake reads a catalog in SQLite between two of another writer's statements.
+    "failed to load ducklake",
     # A PostgreSQL server that is restarted, or busy.
     "unable to connect to postgres",
     "connection to server",
