@@ -17,7 +17,7 @@ from tests.oracle.plain import Answer, Invalid, Plain, answer
 from tests.oracle.strategies import families
 
 _MODELS = 8
-_PROJECTS = 3
+_PROJECTS = 2
 
 
 class _Generated(LakeProject):

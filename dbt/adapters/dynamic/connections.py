@@ -32,7 +32,6 @@ class DynamicConnectionManager(DuckDBConnectionManager):
 
     TYPE = "dynamic"
     _TURN = Turn()
-    _THREAD = threading.local()
     _DISABLED_BEFORE: ClassVar[str | None] = None
 
     def __init__(self, config: Any, mp_context: Any) -> None:
@@ -75,28 +74,24 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         finally:
             handle.close()
 
-    @contextmanager
-    def exception_handler(self, sql: str, connection_name: str = "master") -> Iterator[None]:
-        if not getattr(self._THREAD, "keeps_transaction", False):
-            with super().exception_handler(sql, connection_name):
-                yield
-            return
-        try:
-            yield
-        except duckdb.Error as error:
-            raise DbtRuntimeError(str(error)) from error
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a statement that reads, as the open transaction sees them, if there is one.
 
-    @contextmanager
-    def kept_transaction(self) -> Iterator[None]:
-        """A statement that fails meanwhile leaves the transaction open; dbt would roll it back.
-
+        A refresh asks dozens of them; dbt's own way of running a statement would tell its log of
+        each, which takes longer than most of them, and roll back the transaction if one fails.
         DuckDB goes on after an error of its binder, and refuses all that follows others.
+
+        Raises:
+            DbtRuntimeError: DuckDB refused it, or dbt was told to stop.
         """
-        self._THREAD.keeps_transaction = True
-        try:
-            yield
-        finally:
-            self._THREAD.keeps_transaction = False
+        with self.lake_turn(reading=True):
+            self._go_on()
+            cursor = self.get_thread_connection().handle.cursor()
+            try:
+                rows: list[tuple[Any, ...]] = cursor.execute(lower(sql)).fetchall()
+            except duckdb.Error as error:
+                raise DbtRuntimeError(str(error)) from error
+            return rows
 
     def disable(self, optimizers: frozenset[str]) -> None:
         """Let optimizers of DuckDB rest until the turn ends.
@@ -115,8 +110,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             return
         if self._TURN.reads(self.get_thread_connection()):
             raise TurnNeeded("the optimizer's settings belong to all connections")
-        _, cursor = self.add_select_query("SELECT current_setting('disabled_optimizers')")
-        now = str(cursor.fetchall()[0][0])
+        now = str(self.rows("SELECT current_setting('disabled_optimizers')")[0][0])
         more = sorted(optimizers - set(now.split(",")))
         if more:
             if DynamicConnectionManager._DISABLED_BEFORE is None:
@@ -171,13 +165,13 @@ class DynamicConnectionManager(DuckDBConnectionManager):
 
     def add_query(self, sql: str, *args: Any, **options: Any) -> tuple[Connection, Any]:
         with self.lake_turn():
-            if self._stopped.is_set():  # maybe while this waited for its turn
-                raise DbtRuntimeError("dbt was told to stop")
+            self._go_on()
             return super().add_query(lower(sql), *args, **options)
 
-    def add_select_query(self, sql: str) -> tuple[Connection, Any]:
-        with self.lake_turn(reading=True):
-            return super().add_select_query(sql)
+    def _go_on(self) -> None:
+        """Refuse to, if dbt was told to stop; maybe while this waited for its turn."""
+        if self._stopped.is_set():
+            raise DbtRuntimeError("dbt was told to stop")
 
     def begin(self) -> Any:
         return self._begin(reading=False)

@@ -433,9 +433,7 @@ class DynamicAdapter(DuckDBAdapter):
         return self._catalogs
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.connections.kept_transaction():
-            _, cursor = self.connections.add_select_query(sql)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        rows: list[tuple[Any, ...]] = self.connections.rows(sql)
         return rows
 
 
