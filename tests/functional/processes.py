@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import multiprocessing
 import os
 import shutil
@@ -16,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tests.functional.project import LakeProject
+from tests.functional.project import LakeProject, responses
 
 # A server process that has imported dbt and forks from there: importing is most of the time.
 FORKS = multiprocessing.get_context("forkserver")
@@ -139,13 +138,11 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
         "--target-path": folder,
         "--log-path": folder,
     }
-    options = ["--write-json", *(str(word) for pair in places.items() for word in pair)]
+    options = [str(word) for pair in places.items() for word in pair]
     manifest = None
     with contextlib.suppress(EOFError):
         while True:
             arguments = pipe.recv()
-            written = folder / "run_results.json"
-            written.unlink(missing_ok=True)
             shown = io.StringIO()
             with contextlib.redirect_stdout(shown):
                 runner = dbtRunner(manifest=manifest)
@@ -153,14 +150,4 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
             text = shown.getvalue() + (str(done.exception) if done.exception else "")
             if arguments[0] == "parse":
                 manifest = done.result  # the project stays as it is, for this process
-            responses = _responses(written) if written.exists() else {}
-            pipe.send(Result(done.success, text, responses))
-
-
-def _responses(written: Path) -> dict[str, Any]:
-    return {
-        one["unique_id"].split(".")[2]: one["adapter_response"]
-        if one["status"] == "success"
-        else one["message"]
-        for one in json.loads(written.read_text())["results"]
-    }
+            pipe.send(Result(done.success, text, responses(done)))

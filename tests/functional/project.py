@@ -20,6 +20,17 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from tests.functional.oracle import differences
 
 
+def responses(result: dbtRunnerResult) -> dict[str, Any]:
+    """The ``adapter_response`` of each node by name, or its message where it failed."""
+    return {
+        # Of an operation there is only the result as it would be written.
+        (one.node if hasattr(one, "node") else one).unique_id.split(".")[2]: (
+            one.adapter_response if one.status in ("success", "pass") else one.message
+        )
+        for one in getattr(result.result, "results", [])
+    }
+
+
 class LakeProject:
     """A project, its lake, and the only way to run dbt in it.
 
@@ -122,13 +133,7 @@ class LakeProject:
             self.parsed.append(parsed.read_bytes())
         self.check()
         assert result.success is ok, self.output
-        return {
-            # Of an operation there is only the result as it would be written.
-            (one.node if hasattr(one, "node") else one).unique_id.split(".")[2]: (
-                one.adapter_response if one.status in ("success", "pass") else one.message
-            )
-            for one in getattr(result.result, "results", [])
-        }
+        return responses(result)
 
     def run(self, *arguments: str, ok: bool = True) -> dict[str, Any]:
         """``dbt run``."""
@@ -212,4 +217,9 @@ def _instance(catalog: str) -> duckdb.DuckDBPyConnection:
 
 # dbt's parsed project by profile; see LakeProject.
 _PARSED: dict[str, list[bytes]] = {}
-_FLAGS = {"send_anonymous_usage_stats": False, "use_colors": False, "write_json": False}
+_FLAGS = {
+    "send_anonymous_usage_stats": False,
+    "use_colors": False,
+    "write_json": False,
+    "log_level_file": "none",
+}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
 
@@ -38,13 +40,15 @@ def test_merge_by_affected_keys(project: LakeProject) -> None:
         "INSERT INTO raw.orders VALUES (5000, NULL, 1), (5001, 77, 2)",
         "DELETE FROM raw.orders WHERE customer = 7",
     )
-    merged = project.run()["by_customer"]
+    merged = project.run("--write-json")["by_customer"]
     assert merged["refresh_action"] == "INCREMENTAL"
     assert merged["strategy"] == "affected_keys"
     # 3 and 5 (moved), NULL and 77 (new), 7 (gone)
     assert (merged["affected_keys"], merged["total_keys"]) == (5, 20)
     assert (merged["rows_inserted"], merged["rows_deleted"]) == (4, 3)
     assert merged["_message"] == "INCREMENTAL affected_keys 5/20 keys +4 -3"
+    written = json.loads((project.folder / "target" / "run_results.json").read_text())
+    assert written["results"][0]["adapter_response"] == merged
 
 
 def test_a_refresh_is_one_commit(project: LakeProject) -> None:
