@@ -12,11 +12,13 @@ from typing import Any
 
 import duckdb
 import yaml
+from dbt_common.behavior_flags import BehaviorFlagRendered
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.plugins.manager import PluginManager
 from tests.functional.oracle import differences
 
 
@@ -215,6 +217,12 @@ def _instance(catalog: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+# What dbt finds out anew in every run, and is the same in all of them: who made a flag (it reads
+# the source of every frame of the stack), and which of all installed modules are plugins.
+BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
+PluginManager.get_prefixed_modules = staticmethod(  # type: ignore[method-assign]
+    functools.cache(PluginManager.get_prefixed_modules)
+)
 # dbt's parsed project by profile; see LakeProject.
 _PARSED: dict[str, list[bytes]] = {}
 _FLAGS = {
