@@ -168,6 +168,10 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             self._go_on()
             return super().add_query(lower(sql), *args, **options)
 
+    def add_select_query(self, sql: str) -> tuple[Connection, Any]:
+        with self.lake_turn(reading=True):
+            return super().add_select_query(sql)
+
     def _go_on(self) -> None:
         """Refuse to, if dbt was told to stop; maybe while this waited for its turn."""
         if self._stopped.is_set():
