@@ -6,7 +6,7 @@ import contextlib
 import io
 import multiprocessing
 import os
-import shutil
+import pickle
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,24 +42,21 @@ class Result:
 class DbtProcess:
     """A process that runs dbt commands, one after the other, on a project's lake.
 
-    After the command ``parse`` it does not look at the project's files again.
-
     Args:
         project: the project, with its lake.
         folder: a new folder, for dbt's own files.
+        manifest: the project as dbt has parsed it (`LakeProject.manifest`).
         environment: variables for the process.
     """
 
-    def __init__(self, project: LakeProject, folder: Path, **environment: str) -> None:
+    def __init__(
+        self, project: LakeProject, folder: Path, manifest: bytes, **environment: str
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
-        parsed = project.folder / "target" / "partial_parse.msgpack"
-        if parsed.exists():
-            shutil.copy(parsed, folder)
         self.pipe, theirs = FORKS.Pipe()
-        self.process = FORKS.Process(
-            target=_work, args=(theirs, project.folder, folder, environment), daemon=True
-        )
+        arguments = (theirs, project.folder, folder, manifest, environment)
+        self.process = FORKS.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
 
@@ -106,11 +103,10 @@ def end_orderly() -> None:
 @contextlib.contextmanager
 def processes(project: LakeProject, count: int) -> Iterator[list[DbtProcess]]:
     """As many processes on a project's lake, whose files stay as they are."""
-    project.close()
+    manifest = project.manifest()
     folders = [project.folder / "target" / f"process_{number}" for number in range(count)]
-    started = [DbtProcess(project, folder) for folder in folders]
+    started = [DbtProcess(project, folder, manifest) for folder in folders]
     try:
-        at_once(started, *[["parse"]] * count)
         yield started
     finally:
         for process in started:
@@ -126,7 +122,9 @@ def at_once(started: Sequence[DbtProcess], *commands: Sequence[str]) -> list[Res
     return results
 
 
-def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, str]) -> None:
+def _work(
+    pipe: Connection, project: Path, folder: Path, pickled: bytes, environment: dict[str, str]
+) -> None:
     """What the process does: dbt commands, until the pipe ends."""
     from dbt.cli.main import dbtRunner
 
@@ -139,7 +137,7 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
         "--log-path": folder,
     }
     options = [str(word) for pair in places.items() for word in pair]
-    manifest = None
+    manifest = pickle.loads(pickled)
     with contextlib.suppress(EOFError):
         while True:
             arguments = pipe.recv()
@@ -148,6 +146,4 @@ def _work(pipe: Connection, project: Path, folder: Path, environment: dict[str, 
                 runner = dbtRunner(manifest=manifest)
                 done = runner.invoke([*arguments, *options, "--no-use-colors"])
             text = shown.getvalue() + (str(done.exception) if done.exception else "")
-            if arguments[0] == "parse":
-                manifest = done.result  # the project stays as it is, for this process
             pipe.send(Result(done.success, text, responses(done)))

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 from dbt_common.behavior_flags import BehaviorFlagRendered
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.duckdb.credentials import Attachment
 from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.cli.main import dbtRunner, dbtRunnerResult
@@ -63,7 +65,9 @@ class LakeProject:
         self._yaml("profiles.yml", {"test": {"target": "dev", "outputs": {"dev": settings}}})
         self.path = settings["path"]
         self.data_path = settings.get("data_path")
-        self.attachments = {one["alias"]: one["path"] for one in settings.get("attach", [])}
+        self.attachments = [
+            Attachment.from_dict(one).to_sql() for one in settings.get("attach", [])
+        ]
         self.is_lake = self.path.startswith("ducklake:")
         self.parsed = _PARSED.setdefault(yaml.safe_dump(settings), [])
         if self.parsed:
@@ -115,27 +119,29 @@ class LakeProject:
         Returns:
             The ``adapter_response`` of each node by name, or its message where it failed.
         """
-        self.close()
-        shown = io.StringIO()
-        with contextlib.redirect_stdout(shown):
-            result: dbtRunnerResult = dbtRunner().invoke(
-                [
-                    *arguments,
-                    "--project-dir",
-                    str(self.folder),
-                    "--profiles-dir",
-                    str(self.folder),
-                    "--no-use-colors",
-                ]
-            )
-        self.output = shown.getvalue() + (str(result.exception) if result.exception else "")
-        self.close()
+        result = self._invoke(*arguments)
         parsed = self.folder / "target" / "partial_parse.msgpack"
         if not self.parsed and parsed.exists():
             self.parsed.append(parsed.read_bytes())
         self.check()
         assert result.success is ok, self.output
         return responses(result)
+
+    def manifest(self) -> bytes:
+        """The project as dbt has parsed it, pickled."""
+        result = self._invoke("parse")
+        assert result.success, self.output
+        return pickle.dumps(result.result)
+
+    def _invoke(self, *arguments: str) -> dbtRunnerResult:
+        self.close()
+        shown = io.StringIO()
+        places = ("--project-dir", str(self.folder), "--profiles-dir", str(self.folder))
+        with contextlib.redirect_stdout(shown):
+            result = dbtRunner().invoke([*arguments, *places, "--no-use-colors"])
+        self.output = shown.getvalue() + (str(result.exception) if result.exception else "")
+        self.close()
+        return result
 
     def run(self, *arguments: str, ok: bool = True) -> dict[str, Any]:
         """``dbt run``."""
@@ -174,8 +180,8 @@ class LakeProject:
         options = f"(DATA_PATH '{self.data_path}')" if self.data_path else ""
         try:
             connection.execute(f"ATTACH '{self.path}' AS lake {options}")
-            for alias, path in self.attachments.items():
-                connection.execute(f"ATTACH '{path}' AS {alias}")
+            for attachment in self.attachments:
+                connection.execute(attachment)
             connection.execute("USE lake")
             yield connection
         finally:

@@ -43,9 +43,10 @@ def test_killed(project: LakeProject, points: list[tuple[str, str]]) -> None:
     project.source("orders", ORDERS)
     for name, sql in MODELS.items():
         project.model(name, sql)
+    manifest = project.manifest()
     for number, (model, point) in enumerate(points):
         folder = project.folder / "target" / f"process_{number}"
-        process = DbtProcess(project, folder, DBT_DYNAMIC_FAULT=point)
+        process = DbtProcess(project, folder, manifest, DBT_DYNAMIC_FAULT=point)
         process.start("run", "--select", model)
         with pytest.raises(EOFError):
             process.result()

@@ -560,7 +560,7 @@ def test_diff_of_another_kind_of_database(
 
     elsewhere(f"CREATE TABLE {{}} AS {EVENTS}")
     project = make_project(attach=[{"path": path, "alias": "ext"}], extensions=[f"{kind}_scanner"])
-    project.attachments = {}  # only the copy is looked at
+    project.attachments = []  # only the copy is looked at
     declare(project, "diff", schema)
     project.model("by_key", BY_KEY.replace("'raw', 'events'", "'ext', 't'"))
     assert outcome(project) == ("FULL", "FIRST_BUILD")

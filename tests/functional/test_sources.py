@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from dbt.adapters.dynamic.lake import changes
+from tests.functional.catalogs import on
 from tests.functional.project import LakeProject
 
 EVENTS = "SELECT i AS id, i % 50 AS k, i AS v FROM range(500) r(i)"
@@ -505,6 +506,24 @@ def test_source_in_another_lake(make_project: Callable[..., LakeProject]) -> Non
             "(SELECT max(snapshot_time) FROM other.snapshots())",
         )
         assert refreshed == committed
+
+
+@on("file", "postgres")
+def test_a_lake_whose_metadata_has_a_schema_of_its_own(
+    make_project: Callable[..., LakeProject], catalog: dict[str, Any]
+) -> None:
+    """In PostgreSQL another lake may be in the same database; it is not the one to ask."""
+    path = catalog.get("path", "ducklake:other.ducklake")
+    lake = {"path": path, "alias": "other", "is_ducklake": True}
+    options = {"metadata_schema": "second", "data_path": "other_files"}
+    project = make_project(attach=[{**lake, "options": options}])
+    project.source("events", EVENTS)
+    project.sql("CREATE TABLE other.main.t AS SELECT i AS k FROM range(50) r(i)")
+    project.model("by_key", "SELECT k, count(*) AS n FROM other.main.t GROUP BY k")
+    assert outcome(project) == ("FULL", "FIRST_BUILD")
+    project.sql("INSERT INTO other.main.t VALUES (3)")
+    assert outcome(project) == ("INCREMENTAL", "SOURCE_CHANGED")
+    assert outcome(project) == ("NO_DATA", "NO_CHANGES")
 
 
 def test_a_users_macro(project: LakeProject) -> None:

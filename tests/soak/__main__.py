@@ -52,6 +52,7 @@ class Soak:
         self.counts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self._project = project
+        self._manifest = project.manifest()
         self._rng = rng
         self._started = 0
         self.workers = [self._new() for _ in range(_WORKERS)]
@@ -77,7 +78,8 @@ class Soak:
             with contextlib.suppress(EOFError):  # it was killed a moment ago
                 self._note(worker.result())
             worker.close()
-        last = DbtProcess(self._project, self._project.folder / "target" / "last")
+        folder = self._project.folder / "target" / "last"
+        last = DbtProcess(self._project, folder, self._manifest)
         self._note(last.run("run"))
         last.close()
 
@@ -95,8 +97,8 @@ class Soak:
     def _new(self) -> DbtProcess:
         self._started += 1
         folder = self._project.folder / "target" / f"process_{self._started}"
-        worker = DbtProcess(self._project, folder)
-        worker.start("parse")
+        worker = DbtProcess(self._project, folder, self._manifest)
+        self._begin(worker)
         return worker
 
     def _begin(self, worker: DbtProcess) -> None:
@@ -139,7 +141,12 @@ def main() -> int:
 def _soak(server: PostgresServer, folder: Path, seconds: float, seed: int) -> int:
     path = f"ducklake:postgres:{server.fresh('lake')}"
     project = LakeProject(
-        folder / "project", path=path, database="lake", data_path="files", threads=2
+        folder / "project",
+        path=path,
+        database="lake",
+        data_path="files",
+        threads=2,
+        settings={"threads": 1},  # of DuckDB, which finds no free core here
     )
     lay_out(project, retries=10, retry_wait="0.1s")
     project.run()

@@ -125,7 +125,7 @@ def _maintain(
     report: Report,
 ) -> None:
     while not stop.wait(rng.uniform(2, 6)):
-        if not report.counts or rng.random() < 0.15:
+        if not report.counts or rng.random() < 0.06:
             if rng.random() < 0.5:
                 done = _by_command(place)
             else:
@@ -156,7 +156,7 @@ def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
     """Compare every dynamic table with its query at its pins, over and over."""
     rng, report = random.Random(seed), Report("checker")
     with place.connection() as connection:
-        while not stop.wait(rng.uniform(4, 8)):
+        while not stop.wait(rng.uniform(8, 12)):
             compare_all(connection, report)
     reports.put(report)
 

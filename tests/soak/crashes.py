@@ -59,6 +59,7 @@ class Crashes:
         self.hit: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._project = project
+        self._manifest = project.manifest()
         self._rng = rng
         self._started = 0
         self._seconds = 3.0
@@ -114,9 +115,7 @@ class Crashes:
     def _start(self, **environment: str) -> DbtProcess:
         self._started += 1
         folder = self._project.folder / "target" / f"process_{self._started}"
-        process = DbtProcess(self._project, folder, **environment)
-        process.run("parse")
-        return process
+        return DbtProcess(self._project, folder, self._manifest, **environment)
 
     def _phase(self, folder: Path) -> str:
         """What of a refresh the process did last, by what it wrote to target/run."""

@@ -22,6 +22,7 @@ from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey, open_columns
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, TableVersion
 from dbt.adapters.dynamic.lake.changes import ChangeKind, Pin, SourceChange, compare
+from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.engine import Engine
@@ -109,7 +110,9 @@ class Lake:
         invocation = Invocation()
         invocation.base("lake", lambda: at)
         target = ("lake", "main", "the model itself")
-        resolver = LakeResolver({"lake": self.catalog}, invocation, {}, {}, False, target, "model")
+        lakes = {"lake": self.catalog}
+        log = CommitLog(lakes)
+        resolver = LakeResolver(lakes, log, invocation, {}, {}, False, target, "model")
         return inline(sql, self.engine.parse_tree, resolver, "lake", "main")
 
     def compile(self, query: ModelQuery, unique_key: tuple[str, ...] = ()) -> Compiled:

@@ -115,6 +115,36 @@ class DynamicAdapter(DuckDBAdapter):
         """Create a schema; another process may be creating it, too."""
         patiently(lambda: super(DynamicAdapter, self).create_schema(relation))
 
+    # DuckDB would look through all that is attached, a lake's metadata too, to list one lake.
+
+    def list_schemas(self, database: str) -> list[str]:
+        lake = self._lakes().get(fold(database.strip('"')))
+        if lake is None or self._in_transaction():
+            schemas: list[str] = super().list_schemas(database)
+            return schemas
+        return sorted(patiently(lambda: lake.schemas(lake.current_snapshot())))
+
+    def list_relations_without_caching(self, schema_relation: BaseRelation) -> list[BaseRelation]:
+        lake = self._lakes().get(fold(str(schema_relation.database)))
+        if lake is None or self._in_transaction():
+            relations: list[BaseRelation] = super().list_relations_without_caching(schema_relation)
+            return relations
+        schema = str(schema_relation.schema)
+        return [
+            self.Relation.create(
+                database=schema_relation.database,
+                schema=schema,
+                identifier=name,
+                quote_policy={"database": True, "schema": True, "identifier": True},
+                type=self.Relation.get_relation_type(kind),
+            )
+            for name, kind in patiently(lambda: lake.relations(schema, lake.current_snapshot()))
+        ]
+
+    def _in_transaction(self) -> bool:
+        """Whether a transaction is open, which may have made what no snapshot knows."""
+        return bool(self.connections.get_thread_connection().transaction_open)
+
     # dbt-duckdb asks the database while it holds a lock, which somebody may want whose turn it is.
     # So the turn always comes first.
 

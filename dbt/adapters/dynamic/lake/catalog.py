@@ -16,10 +16,12 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
 
 # Runs one statement on the thread's connection and returns its rows.
 Rows = Callable[[str], list[tuple[Any, ...]]]
+_SchemaState = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,11 @@ class LakeCatalog:
     def __init__(self, rows: Rows, database: str) -> None:
         self._rows = rows
         self.database = database
-        self._versions: dict[tuple[str, str, int], TableVersion | None] = {}
+        self._schema_versions: dict[int, int] = {}
+        # What the lake consists of, by what `_state_of_schemas` gives for the snapshot.
+        self._tables: dict[tuple[str, str, _SchemaState], TableVersion | None] = {}
+        self._views: dict[tuple[str, str, _SchemaState], ViewVersion | None] = {}
+        self._schemas: dict[_SchemaState, frozenset[str]] = {}
 
     def metadata(self, table: str) -> str:
         """The quoted name of a metadata table."""
@@ -108,13 +114,35 @@ class LakeCatalog:
 
     @cached_property
     def _metadata_schema(self) -> tuple[str, ...]:
-        """The schema of the metadata tables: none for a file, else what the catalog tells."""
-        rows = self._rows(
-            "SELECT DISTINCT schema_name FROM duckdb_tables() "
-            "WHERE table_name = 'ducklake_snapshot' "
-            f"AND database_name = {literal(f'__ducklake_metadata_{self.database}')}"
-        )
-        return (rows[0][0],) if len(rows) == 1 else ()
+        """The schema of the metadata tables, where it must be said.
+
+        Raises:
+            DynamicTableError: the catalog database has several, and nothing tells which is meant.
+        """
+        name = literal(self.database)
+        attached = f"FROM duckdb_databases() WHERE database_name = {name}"
+        options = self._rows(f"SELECT options['metadata_schema'] {attached}")
+        if options and options[0][0] is not None:
+            return (options[0][0],)
+        metadata = literal(f"__ducklake_metadata_{self.database}")
+        if self.kind == "postgres":  # whose tables DuckDB does not list
+            tables = "SELECT schemaname FROM pg_tables WHERE tablename = ''ducklake_snapshot''"
+            question = f"FROM system.main.postgres_query({metadata}, '{tables}')"
+        else:
+            question = (
+                "SELECT DISTINCT schema_name FROM duckdb_tables() "
+                f"WHERE table_name = 'ducklake_snapshot' AND database_name = {metadata}"
+            )
+        schemas = [schema for (schema,) in self._rows(question)]
+        secrets = "SELECT 1 FROM duckdb_secrets() WHERE type = 'ducklake'"
+        if len(schemas) > 1 and self._rows(secrets):
+            raise DynamicTableError(
+                f"The catalog of the lake '{self.database}' has metadata in the schemas "
+                f"{', '.join(sorted(schemas))}, and a secret decides which is meant, where "
+                "nobody else can see it. Say it in the profile: attach the lake with "
+                "options: {metadata_schema: …}."
+            )
+        return (schemas[0],) if len(schemas) == 1 else ()
 
     @cached_property
     def kind(self) -> str:
@@ -128,6 +156,23 @@ class LakeCatalog:
             self._rows(f"SELECT id FROM ducklake_current_snapshot({literal(self.database)})")[0][0]
         )
 
+    def _state_of_schemas(self, snapshot: int) -> _SchemaState:
+        """What two snapshots have in common that know the same schemas, tables and views.
+
+        DuckLake counts its schema version up with every commit that changes one of them, and
+        keeps what it has read of them by that number itself. A snapshot that has expired has none
+        any more; it stands for itself.
+        """
+        if snapshot not in self._schema_versions:
+            rows = self._rows(
+                f"SELECT schema_version FROM {self.metadata('ducklake_snapshot')} "
+                f"WHERE snapshot_id = {snapshot:d}"
+            )
+            if not rows:
+                return "snapshot", snapshot
+            self._schema_versions[snapshot] = int(rows[0][0])
+        return "schema version", self._schema_versions[snapshot]
+
     def commit_time(self, snapshot: int) -> datetime | None:
         """When a snapshot was committed (UTC), or None if it has expired."""
         rows = self._rows(
@@ -139,12 +184,18 @@ class LakeCatalog:
 
     def schema_exists(self, schema: str, snapshot: int) -> bool:
         """Whether the lake has a schema of this name (any case) at a snapshot."""
-        return bool(
-            self._rows(
-                f"SELECT 1 FROM {self.metadata('ducklake_schema')} "
-                f"WHERE {folded('schema_name')} = {literal(fold(schema))} AND {_live(snapshot)}"
+        return fold(schema) in {fold(name) for name in self.schemas(snapshot)}
+
+    def schemas(self, snapshot: int) -> frozenset[str]:
+        """The names of all schemas at a snapshot."""
+        state = self._state_of_schemas(snapshot)
+        if state not in self._schemas:
+            rows = self._rows(
+                f"SELECT schema_name FROM {self.metadata('ducklake_schema')} "
+                f"WHERE {_live(snapshot)}"
             )
-        )
+            self._schemas[state] = frozenset(name for (name,) in rows)
+        return self._schemas[state]
 
     def table(self, schema: str, name: str, snapshot: int) -> TableVersion | None:
         """The table of this name (any case) at a snapshot, or None."""
@@ -156,7 +207,8 @@ class LakeCatalog:
     ) -> dict[tuple[str, str], TableVersion]:
         """Several tables at a snapshot, by one question.
 
-        What a snapshot says never changes, so of each table it is asked once.
+        What a snapshot says never changes, so of each table it is asked once, and once more
+        after commits that change a schema.
 
         Args:
             names: their schemas and names in lower case.
@@ -165,11 +217,12 @@ class LakeCatalog:
         Returns:
             Those that exist, by schema and name in lower case.
         """
-        unknown = [key for key in names if (*key, snapshot) not in self._versions]
+        state = self._state_of_schemas(snapshot)
+        unknown = [key for key in names if (*key, state) not in self._tables]
         if unknown:
             found = self._tables_named(unknown, snapshot)
-            self._versions.update(((*key, snapshot), found.get(key)) for key in unknown)
-        versions = {key: self._versions[(*key, snapshot)] for key in names}
+            self._tables.update(((*key, state), found.get(key)) for key in unknown)
+        versions = {key: self._tables[(*key, state)] for key in names}
         return {key: version for key, version in versions.items() if version is not None}
 
     def _tables_named(
@@ -196,6 +249,12 @@ class LakeCatalog:
 
     def view(self, schema: str, name: str, snapshot: int) -> ViewVersion | None:
         """The view of this name (any case) at a snapshot, or None."""
+        key = fold(schema), fold(name), self._state_of_schemas(snapshot)
+        if key not in self._views:
+            self._views[key] = self._view_named(schema, name, snapshot)
+        return self._views[key]
+
+    def _view_named(self, schema: str, name: str, snapshot: int) -> ViewVersion | None:
         rows = self._rows(
             "SELECT s.schema_name, v.view_name, v.sql, v.column_aliases "
             f"FROM {self.metadata('ducklake_view')} v "
@@ -214,6 +273,21 @@ class LakeCatalog:
             tuple(part[1:-1].replace('""', '"') for part in _QUOTED.findall(aliases or "")),
         )
 
+    def relations(self, schema: str, snapshot: int) -> list[tuple[str, str]]:
+        """Name and kind (``table`` or ``view``) of all relations of a schema (any case)."""
+        return [
+            (name, kind)
+            for name, kind in self._rows(
+                " UNION ALL ".join(
+                    f"SELECT r.{kind}_name, '{kind}' FROM {self.metadata(f'ducklake_{kind}')} r "
+                    f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
+                    f"WHERE {folded('s.schema_name')} = {literal(fold(schema))} "
+                    f"AND {_live(snapshot, 'r')} AND {_live(snapshot, 's')}"
+                    for kind in ("table", "view")
+                )
+            )
+        ]
+
     def commits(self, after: int, upto: int) -> list[Commit]:
         """The commits of (after, upto] that have not expired, oldest first.
 
@@ -226,7 +300,7 @@ class LakeCatalog:
         """
         rows = self._rows(
             "SELECT s.snapshot_id, c.changes_made, c.commit_extra_info, d.deleted, d.twice, "
-            "t.ended "
+            "t.ended, s.schema_version "
             f"FROM {self.metadata('ducklake_snapshot')} s "
             f"LEFT JOIN {self.metadata('ducklake_snapshot_changes')} c USING (snapshot_id) "
             "LEFT JOIN (SELECT d.begin_snapshot AS snapshot_id, list(d.table_id) AS deleted, "
@@ -244,7 +318,8 @@ class LakeCatalog:
             f"WHERE s.snapshot_id > {after:d} AND s.snapshot_id <= {upto:d} ORDER BY 1"
         )
         commits = []
-        for snapshot, changes_made, extra_info, deleted, twice, ended in rows:
+        for snapshot, changes_made, extra_info, deleted, twice, ended, schema_version in rows:
+            self._schema_versions[int(snapshot)] = int(schema_version)
             changes = parse_changes(changes_made or "")
             for table_id in map(int, deleted or ()):
                 words = changes.get(table_id, frozenset())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin
+from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.maintenance.pins import named_snapshots, newest_equal, repinned
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.refresh.consistency import merged
@@ -85,12 +86,12 @@ class World:
 
     def __init__(self, rows: Rows, lakes: Mapping[str, LakeCatalog]) -> None:
         self.lakes = lakes
-        self.now = {name: lake.current_snapshot() for name, lake in lakes.items()}
+        self._log = CommitLog(lakes)
+        self.now = {name: self._log.now(name) for name in lakes}
         self.built: dict[RelationKey, Built] = {}
         self.gone: list[RelationKey] = []
         self._texts: set[str] = set()
         self._identities = {name: lake.identities() for name, lake in lakes.items()}
-        self._commits: dict[str, tuple[int, list[Commit]]] = {}
         self._renewed: dict[RelationKey, Bases] = {}
         for name, lake in lakes.items():
             store = Store(rows, lake)
@@ -114,11 +115,7 @@ class World:
 
     def commits(self, lake: str, since: int) -> list[Commit]:
         """The lake's commits from a snapshot on."""
-        asked, known = self._commits.get(lake, (since + 1, []))
-        if since < asked:
-            known = self.lakes[lake].commits(since - 1, self.now[lake])
-            self._commits[lake] = since, known
-        return known
+        return self._log.since(lake, since)
 
     def lake_of(self, pin: Pin) -> str | None:
         """The attached lake that knows a pinned table, or None."""

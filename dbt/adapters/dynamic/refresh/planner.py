@@ -26,6 +26,7 @@ from dbt.adapters.dynamic.lake.changes import (
     misled_by,
     misled_optimizers,
 )
+from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, literal
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
@@ -139,6 +140,7 @@ class Planner:
         self._disable = session.disable
         self._lakes = lakes
         self._catalog = lakes[model.key[0]]
+        self._log = CommitLog(lakes)
         self._engine = Engine(session.rows, session.aside)
         self._store = Store(session.rows, self._catalog)
         self._invocation = invocation
@@ -153,10 +155,12 @@ class Planner:
             DynamicTableError: the model is strict and cannot be refreshed incrementally, or its
                 SQL is not valid, or it reads what does not exist.
         """
-        model, catalog = self.model, self._catalog
-        snapshot = catalog.current_snapshot()
+        model = self.model
+        snapshot = self._log.now(model.key[0])
+        self._store.expect(model.key, snapshot)
         state = self._store.read(model.key, snapshot)
         floors = {pin.key: pin.snapshot for pin in state.pins} if state else {}
+        self._commits(state, ())  # the longest first, for all who ask for less
         query, unpinned = self._inline(floors, {})
         upstream = self._upstream(query)
         strict = model.config.consistency is Consistency.STRICT
@@ -171,7 +175,7 @@ class Planner:
                 source.table.table_id,
                 source.table.uuid,
                 # What cannot be pinned is read as the transaction sees it.
-                self._lakes[key[0]].current_snapshot() if unpinned else source.snapshot,
+                self._log.now(key[0]) if unpinned else source.snapshot,
             )
             for key, source in sources.items()
         )
@@ -341,6 +345,7 @@ class Planner:
         model = self.model
         resolver = LakeResolver(
             self._lakes,
+            self._log,
             self._invocation,
             floors,
             shared,
@@ -409,16 +414,14 @@ class Planner:
             return reason
 
     def _commits(self, state: State | None, pins: tuple[Pin, ...]) -> dict[str, list[Commit]]:
-        """The commits since the oldest version that is read, by lake: one metadata query each."""
+        """The commits since the oldest version that is read, by lake."""
         since = {self.model.key[0]: state.base_snapshot} if state else {}
         for pin in (*pins, *(state.pins if state else ())):
             database = pin.key[0]
             since[database] = min(since.get(database, pin.snapshot), pin.snapshot)
         return {
-            database: self._lakes[database].commits(
-                after - 1, self._lakes[database].current_snapshot()
-            )
-            for database, after in since.items()
+            database: self._log.since(database, oldest)
+            for database, oldest in since.items()
             if database in self._lakes
         }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dbt.adapters.dynamic.errors import DynamicTableError
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
+from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
 from dbt.adapters.dynamic.query.tree import TableReference
@@ -22,6 +23,7 @@ class LakeResolver:
 
     Args:
         lakes: the attached lakes by lower-case name.
+        log: their commits.
         invocation: decides the snapshots.
         floors: snapshots that a relation must not be read before: the table's own pins.
         shared: snapshots to read relations at instead of the invocation's.
@@ -34,6 +36,7 @@ class LakeResolver:
     def __init__(
         self,
         lakes: Mapping[str, LakeCatalog],
+        log: CommitLog,
         invocation: Invocation,
         floors: Mapping[RelationKey, int],
         shared: Mapping[RelationKey, int],
@@ -43,6 +46,7 @@ class LakeResolver:
         tracked: Mapping[RelationKey, TrackedSource] | None = None,
     ) -> None:
         self._lakes = lakes
+        self._log = log
         self._invocation = invocation
         self._floors = floors
         self._shared = shared
@@ -50,10 +54,8 @@ class LakeResolver:
         self._target = target
         self._model = model
         self._tracked = tracked or {}
-        # Within one transaction neither moves.
+        # Within one transaction it does not move.
         self._known: dict[RelationKey, Source | SourceView | None] = {}
-        self._current: dict[str, int] = {}
-        self._commits: dict[tuple[str, int], list[Commit]] = {}
 
     def resolve(
         self, reference: TableReference, database: str, schema: str
@@ -108,8 +110,8 @@ class LakeResolver:
         catalog, schema_name, name = reference.parts
         if not catalog and schema_name and fold(schema_name) in self._lakes:
             # Two parts are schema.table or database.table.
-            lake = self._lakes.get(fold(database))
-            if lake is None or not lake.schema_exists(schema_name, self._current_snapshot(lake)):
+            lake, name = self._lakes.get(fold(database)), fold(database)
+            if lake is None or not lake.schema_exists(schema_name, self._log.now(name)):
                 catalog, schema_name = schema_name, "main"
         return catalog, (fold(catalog or database), fold(schema_name or schema), fold(name))
 
@@ -134,13 +136,10 @@ class LakeResolver:
 
     def _readable(self, lake: LakeCatalog, table_id: int, snapshot: int) -> bool:
         """Whether DuckLake can read a table at a snapshot, as it was then."""
-        now = self._current_snapshot(lake)
-        if snapshot == now:
+        name = fold(lake.database)
+        if snapshot == self._log.now(name):
             return True
-        key = lake.database, snapshot
-        if key not in self._commits:
-            self._commits[key] = lake.commits(snapshot - 1, now)
-        commits = self._commits[key]
+        commits = self._log.since(name, snapshot)
         expired = not commits or commits[0].snapshot_id != snapshot
         return not (
             expired
@@ -148,14 +147,9 @@ class LakeResolver:
             or has_lost_rows(lake, table_id, snapshot, commits[1:])
         )
 
-    def _current_snapshot(self, lake: LakeCatalog) -> int:
-        if lake.database not in self._current:
-            self._current[lake.database] = lake.current_snapshot()
-        return self._current[lake.database]
-
     def _snapshots(self, lake: LakeCatalog, key: RelationKey) -> list[int]:
         """Where to look, best first; a relation that is newer than the base is read now."""
-        now = self._current_snapshot(lake)
+        now = self._log.now(fold(lake.database))
         base = self._invocation.base(key[0], lambda: now)
         if self._latest:
             return [now]

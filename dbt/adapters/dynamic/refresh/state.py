@@ -134,6 +134,13 @@ class Store:
         self._rows = rows
         self._catalog = catalog
 
+    def expect(self, relation: RelationKey, snapshot: int) -> None:
+        """Look up by one question what the refresh of a table is going to ask for."""
+        names = ("state_log", "refresh_log", self.fence_name(relation))
+        self._catalog.tables_named(
+            [(relation[1], relation[2]), *((SCHEMA, name) for name in names)], snapshot
+        )
+
     def exists(self, snapshot: int) -> bool:
         """Whether ``state_log`` is there, with all columns of this layout."""
         return not self._missing("state_log", _STATE_COLUMNS, snapshot)

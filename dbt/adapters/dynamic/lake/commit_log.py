@@ -1,0 +1,36 @@
+"""The commits of the attached lakes, as one transaction sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+
+
+class CommitLog:
+    """Asks each lake for its commits once, while nothing that it says can move.
+
+    Not to be kept for another transaction: snapshots may have expired meanwhile.
+
+    Args:
+        lakes: the attached lakes by lower-case name.
+    """
+
+    def __init__(self, lakes: Mapping[str, LakeCatalog]) -> None:
+        self._lakes = lakes
+        self._now: dict[str, int] = {}
+        self._known: dict[str, tuple[int, list[Commit]]] = {}
+
+    def now(self, lake: str) -> int:
+        """The snapshot of a lake that the transaction sees."""
+        if lake not in self._now:
+            self._now[lake] = self._lakes[lake].current_snapshot()
+        return self._now[lake]
+
+    def since(self, lake: str, snapshot: int) -> list[Commit]:
+        """The commits of a lake from a snapshot on, oldest first, without those that expired."""
+        asked, known = self._known.get(lake, (self.now(lake) + 1, []))
+        if snapshot < asked:
+            asked, known = snapshot, self._lakes[lake].commits(snapshot - 1, self.now(lake))
+            self._known[lake] = asked, known
+        return [commit for commit in known if commit.snapshot_id >= snapshot]
