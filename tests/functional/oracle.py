@@ -7,7 +7,11 @@ the product is what the table claims: its pins, and the SQL that dbt compiled.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
+import uuid
+from collections.abc import Iterator
 
 import duckdb
 
@@ -27,96 +31,142 @@ def differences(connection: duckdb.DuckDBPyConnection, lake: str = "lake") -> di
         For each dynamic table "" if it equals its query at its pins, else what differs; nothing
         for tables whose answer is open.
     """
-    exists = connection.execute(
-        "SELECT count(*) FROM duckdb_views() "
-        f"WHERE database_name = '{lake}' AND schema_name = 'dbt_dynamic'"
-    ).fetchall()[0][0]
-    if not exists:
-        return {}
-    tables = connection.execute(
-        f"SELECT name, definition, coalesce(refresh_mode_reason, '') "
-        f"FROM {lake}.dbt_dynamic.dynamic_tables WHERE status = 'ACTIVE'"
-    ).fetchall()
-    found = {}
-    for name, definition, reason in tables:
-        if reason.startswith(_OPEN):
-            continue
-        pins = connection.execute(
-            f"SELECT source_table, last_snapshot FROM {lake}.dbt_dynamic.source_snapshots "
-            "WHERE dynamic_table = ?",
-            [name],
+    try:
+        tables = connection.execute(
+            "SELECT name, definition, coalesce(refresh_mode_reason, '') "
+            f"FROM {lake}.dbt_dynamic.dynamic_tables WHERE status = 'ACTIVE'"
         ).fetchall()
-        found[name] = difference(connection, lake, name, definition, pins)
-    return found
+    except duckdb.CatalogException:  # no dynamic table was ever built
+        return {}
+    pins: dict[str, list[tuple[str, int]]] = {}
+    for name, source, snapshot in connection.execute(
+        "SELECT dynamic_table, source_table, last_snapshot "
+        f"FROM {lake}.dbt_dynamic.source_snapshots"
+    ).fetchall():
+        pins.setdefault(name, []).append((source, snapshot))
+    with oracle(connection, lake) as comparison:
+        return {
+            name: comparison.difference(name, definition, pins.get(name, []))
+            for name, definition, reason in tables
+            if not reason.startswith(_OPEN)
+        }
 
 
-def difference(
-    connection: duckdb.DuckDBPyConnection,
-    lake: str,
-    name: str,
-    definition: str,
-    pins: list[tuple[str, int]],
-    version: int | None = None,
-) -> str:
-    """What differs between a dynamic table and its query at its pins, or "".
+@contextlib.contextmanager
+def oracle(connection: duckdb.DuckDBPyConnection, lake: str) -> Iterator[Oracle]:
+    """Compares tables; what it has copied for one it has for the next, until the end.
 
     Args:
         connection: a connection with the lake attached.
         lake: the lake's name.
-        name: the table, ``database.schema.identifier``.
-        definition: its compiled SQL.
-        pins: its sources, and the snapshots that they were read at.
-        version: the table's own snapshot; as it is now by default.
     """
-    homes = {source: _home(source) for source, _ in pins}
-    databases = sorted({lake, *(home[0] for home in homes.values())})
-    for database in databases:
-        connection.execute(f"ATTACH ':memory:' AS {_PREFIX}{database}")
+    copies = f"{_PREFIX}copies_{uuid.uuid4().hex}"
+    connection.execute(f"ATTACH ':memory:' AS {copies}")
     try:
-        for source, snapshot in pins:
-            database, schema, table = homes[source]
-            moved = f'{_PREFIX}{database}."{schema}"'
-            read = '"."'.join(source.split(".", 2))
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {moved}")
-            connection.execute(
-                f'CREATE TABLE {moved}."{table}" AS '
-                f'SELECT * FROM "{read}" AT (VERSION => {snapshot})'
-            )
-        for schema, view, text in connection.execute(
-            "SELECT schema_name, view_name, sql FROM duckdb_views() "
-            f"WHERE database_name = '{lake}' AND schema_name <> 'dbt_dynamic'"
-        ).fetchall():
-            body = text.split(" AS ", 1)[1].rstrip(";")
-            moved = f'{_PREFIX}{lake}."{schema}"'
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {moved}")
-            try:
-                connection.execute(f'CREATE VIEW {moved}."{view}" AS {_moved(body, databases)}')
-            except duckdb.Error:
-                continue  # a view over tables that this dynamic table does not read
-        connection.execute(f"USE {_PREFIX}{lake}")  # for names without a database
-        database, schema, table = name.split(".", 2)
-        at = "" if version is None else f" AT (VERSION => {version})"
-        actual = f'SELECT * FROM "{database}"."{schema}"."{table}"{at}'
-        # By name: a contract orders the table's columns, not the query's.
-        names = ", ".join(
-            # An inlined row is kept as text, in which a DOUBLE may lose its last bits.
-            f"format('{{:.13e}}', {name})" if kind in ("DOUBLE", "FLOAT") else name
-            for name, kind in connection.execute(
-                "SELECT '\"' || replace(column_name, '\"', '\"\"') || '\"', column_type "
-                f"FROM (DESCRIBE {actual})"
-            ).fetchall()
-        )
-        expected = f"SELECT {names} FROM ({_moved(definition, databases)})"
-        actual = f"SELECT {names} FROM ({actual})"
-        missing = connection.execute(f"{expected} EXCEPT ALL {actual}").fetchall()
-        extra = connection.execute(f"{actual} EXCEPT ALL {expected}").fetchall()
+        yield Oracle(connection, lake, copies)
     finally:
         connection.execute(f"USE {lake}")
+        connection.execute(f"DETACH {copies}")
+
+
+class Oracle:
+    """What :func:`oracle` gives."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, lake: str, copies: str) -> None:
+        self._connection = connection
+        self._lake = lake
+        self._database = copies
+        self._copies: dict[tuple[str, int], str] = {}
+
+    def difference(
+        self,
+        name: str,
+        definition: str,
+        pins: list[tuple[str, int]],
+        version: int | None = None,
+    ) -> str:
+        """What differs between a dynamic table and its query at its pins, or "".
+
+        Args:
+            name: the table, ``database.schema.identifier``.
+            definition: its compiled SQL.
+            pins: its sources, and the snapshots that they were read at.
+            version: the table's own snapshot; as it is now by default.
+        """
+        connection, lake = self._connection, self._lake
+        homes = {source: _home(source) for source, _ in pins}
+        databases = sorted({lake, *(home[0] for home in homes.values())})
         for database in databases:
-            connection.execute(f"DETACH {_PREFIX}{database}")
-    if missing or extra:
-        return f"missing {missing[:5]} ({len(missing)}), too many {extra[:5]} ({len(extra)})"
-    return ""
+            connection.execute(f"ATTACH ':memory:' AS {_PREFIX}{database}")
+        try:
+            for source, snapshot in pins:
+                database, schema, table = homes[source]
+                self._view(database, schema, table, f"FROM {self._copy(source, snapshot)}")
+            for schema, view, body in self._views_within(definition):
+                with contextlib.suppress(duckdb.Error):  # it is over tables that are not read
+                    self._view(lake, schema, view, _moved(body, databases))
+            connection.execute(f"USE {_PREFIX}{lake}")  # for names without a database
+            database, schema, table = name.split(".", 2)
+            at = "" if version is None else f" AT (VERSION => {version})"
+            actual = f'SELECT * FROM "{database}"."{schema}"."{table}"{at}'
+            # By name: a contract orders the table's columns, not the query's.
+            names = ", ".join(
+                # An inlined row is kept as text, in which a DOUBLE may lose its last bits.
+                f"format('{{:.13e}}', {name})" if kind in ("DOUBLE", "FLOAT") else name
+                for name, kind in connection.execute(
+                    "SELECT '\"' || replace(column_name, '\"', '\"\"') || '\"', column_type "
+                    f"FROM (DESCRIBE {actual})"
+                ).fetchall()
+            )
+            expected = f"SELECT {names} FROM ({_moved(definition, databases)})"
+            actual = f"SELECT {names} FROM ({actual})"
+            missing = connection.execute(f"{expected} EXCEPT ALL {actual}").fetchall()
+            extra = connection.execute(f"{actual} EXCEPT ALL {expected}").fetchall()
+        finally:
+            connection.execute(f"USE {lake}")
+            for database in databases:
+                connection.execute(f"DETACH {_PREFIX}{database}")
+        if missing or extra:
+            return f"missing {missing[:5]} ({len(missing)}), too many {extra[:5]} ({len(extra)})"
+        return ""
+
+    def _view(self, database: str, schema: str, name: str, body: str) -> None:
+        home = f'{_PREFIX}{database}."{schema}"'
+        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {home}")
+        self._connection.execute(f'CREATE VIEW {home}."{name}" AS {body}')
+
+    def _copy(self, source: str, snapshot: int) -> str:
+        """A version of a source, copied to where DuckLake has no part in reading it."""
+        if (source, snapshot) not in self._copies:
+            name = f"{self._database}.copy_{len(self._copies)}"
+            read = '"."'.join(source.split(".", 2))
+            self._connection.execute(
+                f'CREATE TABLE {name} AS SELECT * FROM "{read}" AT (VERSION => {snapshot})'
+            )
+            self._copies[source, snapshot] = name
+        return self._copies[source, snapshot]
+
+    def _views_within(self, definition: str) -> list[tuple[str, str, str]]:
+        """Schema, name and text of the lake's views whose names occur in a query, or in these."""
+        found: list[tuple[str, str, str]] = []
+        text = definition.lower()
+        while True:
+            more = [one for one in self._views if one not in found and one[1].lower() in text]
+            if not more:
+                return [one for one in self._views if one in found]
+            found += more
+            text = " ".join(body.lower() for _, _, body in more)
+
+    @functools.cached_property
+    def _views(self) -> list[tuple[str, str, str]]:
+        """All views of the lake, in the order in which they can be created."""
+        return [
+            (schema, view, text.split(" AS ", 1)[1].rstrip(";"))
+            for schema, view, text in self._connection.execute(
+                "SELECT schema_name, view_name, sql FROM duckdb_views() "
+                f"WHERE database_name = '{self._lake}' AND schema_name <> 'dbt_dynamic'"
+            ).fetchall()
+        ]
 
 
 def _home(source: str) -> tuple[str, str, str]:

@@ -22,7 +22,7 @@ from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.adapters.dynamic.names import quoted
-from tests.functional.oracle import difference
+from tests.functional.oracle import Oracle, oracle
 from tests.soak.lake import BASE_TABLES, change
 
 _LATEST = (
@@ -163,30 +163,44 @@ def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
 
 def compare_all(connection: duckdb.DuckDBPyConnection, report: Report) -> None:
     """Compare every dynamic table as its last refresh left it."""
-    for name, definition, _, version, pins in connection.execute(_LATEST).fetchall():
-        sources = [(pin[0], pin[2]) for pin in pins]
-        try:
-            found = difference(connection, "lake", name, definition, sources, version)
-        except duckdb.Error as error:
-            text = str(error).splitlines()[0][:120]
-            # Of what is no table's pin any more.
-            gone = any(sign in text for sign in ("No snapshot found", "Cannot open file"))
-            report.counts["pins expired meanwhile" if gone else f"errors: {text}"] += 1
-            continue
-        if not _readable(connection, name, version, pins):  # now, and maybe then
-            report.counts["not readable at its pins since files were rewritten"] += 1
-            continue
-        if _lost_rows(connection, pins):
-            # By DuckLake (dbt/adapters/dynamic/refresh/row_counts.py); the next refresh sees it.
-            report.counts["with a pinned version that has lost rows since"] += 1
-            continue
-        report.counts["checks"] += 1
-        if found:
-            again = difference(connection, "lake", name, definition, sources, version)
-            where = f"{name} at {dict(sources)}, written at {version}"
-            where += "" if again else " (and not a moment later)"
-            happened = _happened(connection, name, min(snapshot for _, snapshot in sources))
-            report.differences.append(f"{where}: {found}\n{happened}")
+    with oracle(connection, "lake") as comparison:
+        for name, definition, _, version, pins in connection.execute(_LATEST).fetchall():
+            _compare(connection, comparison, report, name, definition, version, pins)
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection,
+    comparison: Oracle,
+    report: Report,
+    name: str,
+    definition: str,
+    version: int,
+    pins: list[Any],
+) -> None:
+    sources = [(pin[0], pin[2]) for pin in pins]
+    try:
+        found = comparison.difference(name, definition, sources, version)
+    except duckdb.Error as error:
+        text = str(error).splitlines()[0][:120]
+        # Of what is no table's pin any more.
+        gone = any(sign in text for sign in ("No snapshot found", "Cannot open file"))
+        report.counts["pins expired meanwhile" if gone else f"errors: {text}"] += 1
+        return
+    if not _readable(connection, name, version, pins):  # now, and maybe then
+        report.counts["not readable at its pins since files were rewritten"] += 1
+        return
+    if _lost_rows(connection, pins):
+        # By DuckLake (dbt/adapters/dynamic/refresh/row_counts.py); the next refresh sees it.
+        report.counts["with a pinned version that has lost rows since"] += 1
+        return
+    report.counts["checks"] += 1
+    if found:
+        with oracle(connection, "lake") as second:
+            again = second.difference(name, definition, sources, version)
+        where = f"{name} at {dict(sources)}, written at {version}"
+        where += "" if again else " (and not a moment later)"
+        happened = _happened(connection, name, min(snapshot for _, snapshot in sources))
+        report.differences.append(f"{where}: {found}\n{happened}")
 
 
 def _lost_rows(connection: duckdb.DuckDBPyConnection, pins: list[Any]) -> bool:

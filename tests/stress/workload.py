@@ -16,7 +16,12 @@ from dbt.adapters.dynamic.lake.extensions import _wheel_files, load_extension
 from tests.functional.oracle import differences
 
 SCHEMAS = ("red", "green", "blue")
-_FLAGS = {"send_anonymous_usage_stats": False, "use_colors": False}
+_FLAGS = {
+    "send_anonymous_usage_stats": False,
+    "use_colors": False,
+    "write_json": False,
+    "log_level_file": "none",
+}
 _SOURCES = 4
 _QUERIES = (
     "SELECT k, count(*) AS n, sum(v)::BIGINT AS total FROM {source} GROUP BY k",
