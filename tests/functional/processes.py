@@ -17,9 +17,9 @@ from typing import Any
 
 from tests.functional.project import LakeProject, responses
 
-# A server process that has imported dbt and forks from there: importing is most of the time.
+# A server process that forks from where dbt is ready to run: until then is most of the time.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.dynamic.impl", __name__])
+FORKS.set_forkserver_preload(["tests.functional.warm", __name__])
 # Longer than anything here takes on a busy machine; without it a hang would be silent.
 _PATIENCE = 300.0
 
