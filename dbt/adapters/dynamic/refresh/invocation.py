@@ -17,6 +17,9 @@ class Invocation:
 
     Base tables are read at one base snapshot per lake; what this invocation built is read at its
     result. What DuckDB knows of functions is asked for once. Threads share one object.
+
+    Attributes:
+        counts: how many rows versions had when they were first counted.
     """
 
     def __init__(self) -> None:
@@ -26,6 +29,7 @@ class Invocation:
         self._bases: dict[RelationKey, Bases] = {}
         self._lakes_with_bases: set[str] = set()
         self._functions: Functions = {}
+        self.counts: dict[tuple[str, int, int], int] = {}
 
     def base(self, database: str, current_snapshot: Callable[[], int]) -> int:
         """The lake's base snapshot: the one that was current when it was first asked for."""

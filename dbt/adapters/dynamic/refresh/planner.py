@@ -240,7 +240,7 @@ class Planner:
             if quiet:
                 columns = self._columns(query)
             before = state.pins if state and rebuild is None else ()
-            pins = counted(self._rows, pins, before, changes)
+            pins = counted(self._rows, pins, before, changes, self._invocation.counts)
         asked = model.partial or model.full_refresh
         if state and state.initialized and self._as_built and columns and not asked:
             rule = model.config.on_schema_change

@@ -14,7 +14,7 @@ so the number of rows tells of each that was read before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
@@ -32,6 +32,8 @@ from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
 
 Changes = Mapping[SourceKey, SourceChange]
+# Lake, id of the table, snapshot.
+Version = tuple[str, int, int]
 
 
 def has_lost_rows(
@@ -56,25 +58,38 @@ def has_lost_rows(
 
 
 def counted(
-    rows: Rows, pins: Sequence[Pin], before: Iterable[Pin], changes: Changes
+    rows: Rows,
+    pins: Sequence[Pin],
+    before: Iterable[Pin],
+    changes: Changes,
+    counts: MutableMapping[Version, int],
 ) -> tuple[Pin, ...]:
     """Pins with the number of rows that their versions have.
+
+    A version that has lost rows since it was counted for another table has fewer than is noted
+    then, by which the next refresh notices it.
 
     Args:
         rows: runs a statement in the transaction that reads the versions, or in one before it.
         pins: the versions that are read.
         before: the table's pins of its last refresh.
         changes: what happened to the sources since; nothing if the table is built anew.
+        counts: what was counted in this dbt invocation; this adds to it.
     """
     known = {
         pin.key: pin.rows
         for pin in before
         if pin.key in changes and changes[pin.key].kind is ChangeKind.UNCHANGED
     }
-    asked = [pin for pin in pins if known.get(pin.key) is None]
-    counts = _counts(rows, asked)
-    known |= {pin.key: count for pin, count in zip(asked, counts, strict=True)}
+    unknown = {pin: _version(pin) for pin in pins if known.get(pin.key) is None}
+    asked = [pin for pin, version in unknown.items() if version not in counts]
+    counts.update(zip(map(_version, asked), _counts(rows, asked), strict=True))
+    known |= {pin.key: counts[version] for pin, version in unknown.items()}
     return tuple(replace(pin, rows=known[pin.key]) for pin in pins)
+
+
+def _version(pin: Pin) -> Version:
+    return pin.key[0], pin.table_id, pin.snapshot
 
 
 def lost_rows(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -173,15 +173,14 @@ class Store:
             if relation
             else ""
         )
+        columns = ", ".join(field.name for field in fields(State))
         rows = self._rows(
-            f"SELECT {schema}, {table}, refresh_id, definition, pinned_definition, comparable, "
-            "fingerprint, config_fingerprint, columns, keys, pins, initialized, base_snapshot, "
-            "result_snapshot, row_count "
+            # With row_number() DuckDB would read the table twice, keys first.
+            f"SELECT {schema}, {table}, arg_max(row({columns}), base_snapshot) "
             f"FROM {self._name('state_log')} WHERE layout = {LAYOUT:d} {only}"
-            f"QUALIFY row_number() OVER (PARTITION BY {schema}, {table} "
-            "ORDER BY base_snapshot DESC) = 1 ORDER BY 1, 2"
+            "GROUP BY ALL ORDER BY 1, 2"
         )
-        return {(row[0], row[1]): _state(row[2:]) for row in rows}
+        return {(name, identifier): _state(state) for name, identifier, state in rows}
 
     def bases(self, snapshot: int) -> dict[RelationKey, Bases]:
         """The bases of all dynamic tables of this lake, as they were at a snapshot."""
