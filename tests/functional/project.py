@@ -58,8 +58,9 @@ class LakeProject:
             "type": "dynamic",
             "path": self.path,
             "threads": 1,
-            # DuckDB's check of a signature takes longer than most that is done here.
-            "config_options": {"allow_unsigned_extensions": True},
+            # DuckDB's check of a signature takes longer than most that is done here; and one
+            # thread does such few rows sooner than two. The stress and the demo have all.
+            "config_options": {"allow_unsigned_extensions": True, "threads": 1},
             **output,
         }
         self._yaml("profiles.yml", {"test": {"target": "dev", "outputs": {"dev": settings}}})
@@ -216,7 +217,7 @@ class LakeProject:
 @functools.cache
 def _instance(catalog: str) -> duckdb.DuckDBPyConnection:
     """A DuckDB instance for what is done beside dbt: loading extensions takes most of the time."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"threads": 1})
     if catalog:
         load_extension(connection, f"{catalog}_scanner")
     load_extension(connection, "ducklake")

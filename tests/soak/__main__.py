@@ -146,7 +146,6 @@ def _soak(server: PostgresServer, folder: Path, seconds: float, seed: int) -> in
         database="lake",
         data_path="files",
         threads=2,
-        settings={"threads": 1},  # of DuckDB, which finds no free core here
     )
     lay_out(project, retries=10, retry_wait="0.1s")
     project.run()
