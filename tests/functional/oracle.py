@@ -112,21 +112,25 @@ class Oracle:
             # By name: a contract orders the table's columns, not the query's.
             names = ", ".join(
                 # An inlined row is kept as text, in which a DOUBLE may lose its last bits.
-                f"format('{{:.13e}}', {name})" if kind in ("DOUBLE", "FLOAT") else name
+                f"format('{{:.13e}}', {name}) AS {name}" if kind in ("DOUBLE", "FLOAT") else name
                 for name, kind in connection.execute(
                     "SELECT '\"' || replace(column_name, '\"', '\"\"') || '\"', column_type "
                     f"FROM (DESCRIBE {actual})"
                 ).fetchall()
             )
-            expected = f"SELECT {names} FROM ({_moved(definition, databases)})"
-            actual = f"SELECT {names} FROM ({actual})"
-            missing = connection.execute(f"{expected} EXCEPT ALL {actual}").fetchall()
-            extra = connection.execute(f"{actual} EXCEPT ALL {expected}").fetchall()
+            rows = connection.execute(
+                "SELECT COLUMNS(name -> name <> 'oracle_copies'), sum(oracle_copies) AS copies "
+                f"FROM (SELECT {names}, 1 AS oracle_copies "
+                f"FROM ({_moved(definition, databases)}) UNION ALL "
+                f"SELECT {names}, -1 FROM ({actual})) GROUP BY ALL HAVING copies <> 0"
+            ).fetchall()
         finally:
             connection.execute(f"USE {lake}")
             for database in databases:
                 connection.execute(f"DETACH {_PREFIX}{database}")
-        if missing or extra:
+        missing = [row for row in rows if row[-1] > 0]
+        extra = [row for row in rows if row[-1] < 0]
+        if rows:
             return f"missing {missing[:5]} ({len(missing)}), too many {extra[:5]} ({len(extra)})"
         return ""
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -123,10 +122,12 @@ def at_once(started: Sequence[DbtProcess], *commands: Sequence[str]) -> list[Res
 
 
 def _work(
-    pipe: Connection, project: Path, folder: Path, pickled: bytes, environment: dict[str, str]
+    pipe: Connection, project: Path, folder: Path, parsed: bytes, environment: dict[str, str]
 ) -> None:
     """What the process does: dbt commands, until the pipe ends."""
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
 
     os.environ.update(environment)
     os.chdir(project)  # paths in the profile are relative
@@ -137,7 +138,8 @@ def _work(
         "--log-path": folder,
     }
     options = [str(word) for pair in places.items() for word in pair]
-    manifest = pickle.loads(pickled)
+    manifest = Manifest.from_msgpack(parsed, decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()
     with contextlib.suppress(EOFError):
         while True:
             arguments = pipe.recv()

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import io
 import os
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.credentials import Attachment
 from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.lake.extensions import load_extension
+from dbt.cli import requires
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
 from dbt.plugins.manager import PluginManager
 from tests.functional.oracle import differences
 
@@ -74,6 +75,7 @@ class LakeProject:
         if self.parsed:
             (folder / "target").mkdir()
             (folder / "target" / "partial_parse.msgpack").write_bytes(self.parsed[0])
+        self._manifest: Manifest | None = None
         self.output = ""
         self.sources: dict[str, set[str]] = {}
 
@@ -81,12 +83,11 @@ class LakeProject:
         """Write a model, a dynamic table if nothing else is configured."""
         config = {"materialized": "dynamic_table", **config}
         arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
-        (self.folder / "models" / f"{name}.sql").write_text(
-            f"{{{{ config({arguments}) }}}}\n{sql}"
-        )
+        self.file(f"models/{name}.sql", f"{{{{ config({arguments}) }}}}\n{sql}")
 
     def file(self, path: str, text: str) -> None:
         """Write any file of the project."""
+        self._manifest = None
         target = self.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
@@ -129,17 +130,22 @@ class LakeProject:
         return responses(result)
 
     def manifest(self) -> bytes:
-        """The project as dbt has parsed it, pickled."""
+        """The project as dbt has parsed it, in its own format (its pickled manifest is wrong)."""
         result = self._invoke("parse")
         assert result.success, self.output
-        return pickle.dumps(result.result)
+        return (self.folder / "target" / "partial_parse.msgpack").read_bytes()
 
     def _invoke(self, *arguments: str) -> dbtRunnerResult:
         self.close()
         shown = io.StringIO()
         places = ("--project-dir", str(self.folder), "--profiles-dir", str(self.folder))
+        # What is parsed does not change before a file does, or what these options say.
+        known = self._manifest if not {"parse", "--vars", "--target"} & set(arguments) else None
+        _PARSED_NOW.clear()
         with contextlib.redirect_stdout(shown):
-            result = dbtRunner().invoke([*arguments, *places, "--no-use-colors"])
+            result = dbtRunner(manifest=known).invoke([*arguments, *places, "--no-use-colors"])
+        if _PARSED_NOW and not {"--vars", "--target"} & set(arguments):
+            self._manifest = _PARSED_NOW[0]
         self.output = shown.getvalue() + (str(result.exception) if result.exception else "")
         self.close()
         return result
@@ -230,6 +236,17 @@ BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: igno
 PluginManager.get_prefixed_modules = staticmethod(  # type: ignore[method-assign]
     functools.cache(PluginManager.get_prefixed_modules)
 )
+# What dbt parsed in the run that is under way.
+_PARSED_NOW: list[Manifest] = []
+_parse = requires.parse_manifest
+
+
+def _remembering(*arguments: Any, **options: Any) -> Manifest:
+    _PARSED_NOW.append(_parse(*arguments, **options))
+    return _PARSED_NOW[-1]
+
+
+requires.parse_manifest = _remembering
 # dbt's parsed project by profile; see LakeProject.
 _PARSED: dict[str, list[bytes]] = {}
 _FLAGS = {

@@ -93,6 +93,12 @@ class DynamicConnectionManager(DuckDBConnectionManager):
                 raise DbtRuntimeError(str(error)) from error
             return rows
 
+    def stage(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement of a refresh as dbt runs a model's: commented, and told to its log."""
+        _, cursor = self.add_query(self._add_query_comment(sql))
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
     def disable(self, optimizers: frozenset[str]) -> None:
         """Let optimizers of DuckDB rest until the turn ends.
 

@@ -322,6 +322,15 @@ class DynamicAdapter(DuckDBAdapter):
                 self._record_failure(facts, started_at, attempt, error)
                 raise
 
+    @available
+    def dynamic_table_rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run the statement of a stage; returns its rows, or DuckDB's count of changed rows.
+
+        A `statement` block would make a table of agate of them, and try each value as a number,
+        a date and a time, which takes longer than many a stage.
+        """
+        return self.connections.stage(sql)
+
     def _landed(self, refresh: Refresh) -> bool:
         """Whether a refresh was made though its commit failed; False also if nobody can tell."""
         try:

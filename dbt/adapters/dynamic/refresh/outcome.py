@@ -11,7 +11,7 @@ class Outcome:
     """What a refresh did so far.
 
     Attributes:
-        result: what the last stage returned: a table of rows, or None.
+        result: the rows that the last stage returned.
     """
 
     rows_inserted: int = 0
@@ -21,7 +21,7 @@ class Outcome:
     total_keys: int | None = None
     result_snapshot: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
-    result: Any = None
+    result: list[tuple[Any, ...]] = field(default_factory=list)
 
     @property
     def ratio(self) -> float | None:
@@ -29,13 +29,13 @@ class Outcome:
             return None
         return self.affected_keys / self.total_keys
 
-    def first_row(self) -> list[Any] | None:
+    def first_row(self) -> tuple[Any, ...] | None:
         """The first row of the last stage's result, if it has one."""
-        return list(self.result.rows[0]) if self.result and len(self.result.rows) else None
+        return self.result[0] if self.result else None
 
-    def row(self) -> list[Any]:
+    def row(self) -> tuple[Any, ...]:
         """The one row of the last stage's result."""
-        return list(self.result.rows[0])
+        return self.result[0]
 
     def changed_rows(self) -> int:
         """The row count that DuckDB returns for the last INSERT, UPDATE, DELETE or CREATE."""

@@ -140,8 +140,8 @@ class Refresh:
         self.statements.append(statement.strip())
         self._statement_started = time.perf_counter()
 
-    def done(self, stage: Stage, result: Any) -> None:
-        """Hand back a stage's result: a table of rows, or None."""
+    def done(self, stage: Stage, result: list[tuple[Any, ...]]) -> None:
+        """Hand back the rows that a stage's statement returned."""
         self.outcome.spent(stage.phase, time.perf_counter() - self._statement_started)
         self.outcome.result = result
         self._stage_runs = False

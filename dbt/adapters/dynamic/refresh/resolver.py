@@ -110,8 +110,9 @@ class LakeResolver:
         catalog, schema_name, name = reference.parts
         if not catalog and schema_name and fold(schema_name) in self._lakes:
             # Two parts are schema.table or database.table.
-            lake, name = self._lakes.get(fold(database)), fold(database)
-            if lake is None or not lake.schema_exists(schema_name, self._log.now(name)):
+            home = fold(database)
+            lake = self._lakes.get(home)
+            if lake is None or not lake.schema_exists(schema_name, self._log.now(home)):
                 catalog, schema_name = schema_name, "main"
         return catalog, (fold(catalog or database), fold(schema_name or schema), fold(name))
 

@@ -5,8 +5,7 @@
   {%- endset -%}
   {% do refresh.begin(sql) %}
   {% do write(refresh.script) %}
-  {% call statement(stage.kind, fetch_result=True) %}{{ sql }}{% endcall %}
-  {% do refresh.done(stage, load_result(stage.kind).table) %}
+  {% do refresh.done(stage, adapter.dynamic_table_rows(sql)) %}
 {% endmacro %}
 
 
