@@ -28,7 +28,7 @@ from tests.soak.actors import Place, Report, check, compare_all, maintain, write
 from tests.soak.lake import MODELS, lay_out
 
 _WORKERS = 4
-_SECONDS_BETWEEN_KILLS = 5.0
+_SECONDS_BETWEEN_KILLS = 5.4
 _TWICE = (
     "SELECT dynamic_table, source_snapshots, count(*) FROM dbt_dynamic.refresh_history "
     "WHERE refresh_action = 'INCREMENTAL' GROUP BY ALL HAVING count(*) > 1"
@@ -103,7 +103,9 @@ class Soak:
 
     def _begin(self, worker: DbtProcess) -> None:
         chosen = self._rng.sample(list(MODELS), self._rng.randrange(3, 7))
-        worker.start("run", "--select", *chosen)
+        # A refresh in one transaction, or one that plans and computes in another before.
+        threads = self._rng.choice("12")
+        worker.start("run", "--threads", threads, "--select", *chosen)
 
     def _note(self, result: Result) -> None:
         self.counts["runs"] += bool(result.responses)
@@ -140,13 +142,7 @@ def main() -> int:
 
 def _soak(server: PostgresServer, folder: Path, seconds: float, seed: int) -> int:
     path = f"ducklake:postgres:{server.fresh('lake')}"
-    project = LakeProject(
-        folder / "project",
-        path=path,
-        database="lake",
-        data_path="files",
-        threads=2,
-    )
+    project = LakeProject(folder / "project", path=path, database="lake", data_path="files")
     lay_out(project, retries=10, retry_wait="0.1s")
     project.run()
     place = Place(project.folder, path, "files", FORKS.Lock())

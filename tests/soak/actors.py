@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from typing import Any
 
 import duckdb
 
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.dynamic.cli.main import run
 from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
@@ -139,17 +140,21 @@ def _maintain(
 
 
 def _by_command(place: Place, *options: str) -> str:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "dbt.adapters.dynamic", "maintain"),
-            *("--project-dir", str(place.folder), "--profiles-dir", str(place.folder)),
-            *("--snapshot-retention", "0 seconds", "--file-retention", "1 minute", *options),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return "ok" if done.returncode == 0 else f"errors: {done.stderr[-300:]}"
+    """``dbt-dynamic maintain``, in this process: it is ready to run dbt, a new one is not."""
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        code = run(
+            [
+                *("maintain", "--project-dir", str(place.folder)),
+                *("--profiles-dir", str(place.folder)),
+                *("--snapshot-retention", "0 seconds", "--file-retention", "1 minute", *options),
+            ]
+        )
+    environment = DuckDBConnectionManager._ENV
+    if environment is not None:
+        environment.close()
+    DuckDBConnectionManager._ENV = None
+    return "ok" if code == 0 else f"errors: {shown.getvalue()[-300:]}"
 
 
 def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:
