@@ -36,7 +36,7 @@ def maintain(project: LakeProject, *arguments: str) -> list[tuple[str, str, str]
     """Maintain, let the oracle check, and return action, subject and detail of each step."""
     code = command(project, "maintain", "--output", "json", *(arguments or NOW))
     assert code == 0, project.output
-    project.check(again=True)  # files may be gone without a commit
+    project.check()
     return [
         (step["action"], step["subject"], step["detail"])
         for step in json.loads(project.output)["steps"]

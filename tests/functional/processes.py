@@ -51,7 +51,6 @@ class DbtProcess:
     def __init__(
         self, project: LakeProject, folder: Path, manifest: bytes, **environment: str
     ) -> None:
-        project.close()
         self.folder = folder
         folder.mkdir(parents=True)
         self.pipe, theirs = FORKS.Pipe()

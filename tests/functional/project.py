@@ -76,8 +76,6 @@ class LakeProject:
             (folder / "target").mkdir()
             (folder / "target" / "partial_parse.msgpack").write_bytes(self.parsed[0])
         self._manifest: Manifest | None = None
-        self._attached: duckdb.DuckDBPyConnection | None = None
-        self._checked: list[tuple[Any, ...]] = []
         self.output = ""
         self.sources: dict[str, set[str]] = {}
 
@@ -96,6 +94,7 @@ class LakeProject:
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements on the lake as somebody else would; returns the last one's rows."""
+        self.close()
         rows: list[tuple[Any, ...]] = []
         with self.connect() as connection:
             for statement in statements:
@@ -159,20 +158,11 @@ class LakeProject:
         """The statements that the last run of a model executed."""
         return (self.folder / "target" / "run" / "test" / "models" / f"{model}.sql").read_text()
 
-    def check(self, again: bool = False) -> None:
-        """Every dynamic table equals its query at its pins, both ways.
-
-        Args:
-            again: look also if nobody committed since the last time.
-        """
+    def check(self) -> None:
+        """Every dynamic table equals its query at its pins, both ways."""
         if not self.is_lake:
             return
         with self.connect() as connection:
-            now = connection.execute(
-                "SELECT snapshot_id, snapshot_time FROM lake.snapshots() ORDER BY 1 DESC LIMIT 1"
-            ).fetchall()
-            if now == self._checked and not again:
-                return
             # DuckDB may take a max from statistics that are wrong (lake/changes.py).
             resting = f"statistics_propagation,{UNSOUND_OPTIMIZER}"
             connection.execute(f"SET GLOBAL disabled_optimizers = '{resting}'")
@@ -181,7 +171,6 @@ class LakeProject:
             finally:
                 connection.execute("RESET GLOBAL disabled_optimizers")
         assert not different, different
-        self._checked = now
 
     def close(self) -> None:
         """Let go of the lake: its catalog file admits one DuckDB instance."""
@@ -189,48 +178,33 @@ class LakeProject:
         if environment is not None:
             environment.close()
         DuckDBConnectionManager._ENV = None
-        if self._attached is not None:
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the lake; dbt can run again when it is closed."""
+        scheme = self.path.removeprefix("ducklake:").split(":")[0]
+        connection = _instance(scheme if scheme in ("sqlite", "postgres") else "").cursor()
+        options = f"(DATA_PATH '{self.data_path}')" if self.data_path else ""
+        try:
+            connection.execute(f"ATTACH '{self.path}' AS lake {options}")
+            for attachment in self.attachments:
+                connection.execute(attachment)
+            connection.execute("USE lake")
+            yield connection
+        finally:
+            with contextlib.suppress(duckdb.Error):  # where no transaction is open
+                connection.execute("ROLLBACK")
             try:
-                self._attached.execute("USE memory")
-                for (name,) in self._attached.execute(
+                connection.execute("USE memory")
+                for (name,) in connection.execute(
                     "SELECT database_name FROM duckdb_databases() "
                     "WHERE NOT internal AND database_name <> 'memory' "
                     "AND NOT starts_with(database_name, '__ducklake_metadata_')"
                 ).fetchall():
-                    self._attached.execute(f'DETACH "{name}"')
+                    connection.execute(f'DETACH "{name}"')
             except duckdb.Error:  # DuckDB gave the instance up, or the disk is full
                 _instance.cache_clear()
-            self._attached.close()
-            self._attached = None
-
-    @contextlib.contextmanager
-    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the lake, which stays attached until `close`: that takes longest."""
-        connection = self._attached or self._attach()
-        try:
-            yield connection
-        finally:
-            try:
-                with contextlib.suppress(duckdb.TransactionException):  # none is open
-                    connection.execute("ROLLBACK")
-                connection.execute("USE lake")
-            except duckdb.Error:
-                self.close()
-
-    def _attach(self) -> duckdb.DuckDBPyConnection:
-        global _LAST
-        if _LAST is not None:
-            _LAST.close()  # in the same instance the lake's name is taken
-        _LAST = self
-        scheme = self.path.removeprefix("ducklake:").split(":")[0]
-        connection = _instance(scheme if scheme in ("sqlite", "postgres") else "").cursor()
-        self._attached = connection
-        options = f"(DATA_PATH '{self.data_path}')" if self.data_path else ""
-        connection.execute(f"ATTACH '{self.path}' AS lake {options}")
-        for attachment in self.attachments:
-            connection.execute(attachment)
-        connection.execute("USE lake")
-        return connection
+            connection.close()
 
     @contextlib.contextmanager
     def somebody_else(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -244,10 +218,6 @@ class LakeProject:
 
     def _yaml(self, path: str, content: dict[str, Any]) -> None:
         self.file(path, yaml.safe_dump(content, sort_keys=False))
-
-
-# The project whose lake was attached last.
-_LAST: LakeProject | None = None
 
 
 @functools.cache

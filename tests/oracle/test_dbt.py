@@ -23,7 +23,7 @@ _PROJECTS = 2
 class _Generated(LakeProject):
     """Its tables have odd names, and are compared with plain DuckDB here."""
 
-    def check(self, again: bool = False) -> None:
+    def check(self) -> None:
         pass
 
 
