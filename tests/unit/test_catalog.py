@@ -198,3 +198,51 @@ def test_a_lake_with_an_odd_name_in_a_sqlite_catalog(tmp_path: Path) -> None:
     assert [column.name for column in found.columns] == ["a"]
     assert catalog.commit_time(now) is not None
     connection.close()
+
+
+def test_what_changes_a_schema_is_seen_though_schemas_are_remembered(lake: Lake) -> None:
+    """By DuckLake's schema version, which counts such commits and no others."""
+    lake.run("CREATE SCHEMA s")
+    ddl = (
+        "CREATE TABLE s.t (i INTEGER, st STRUCT(a INTEGER))",
+        "ALTER TABLE s.t ADD COLUMN j INTEGER",
+        "ALTER TABLE s.t RENAME COLUMN j TO k",
+        "ALTER TABLE s.t ALTER k TYPE BIGINT",
+        "ALTER TABLE s.t ADD COLUMN st.b INTEGER",
+        "ALTER TABLE s.t RENAME st.b TO c",
+        "ALTER TABLE s.t DROP COLUMN st.c",
+        "ALTER TABLE s.t DROP COLUMN k",
+        "CREATE OR REPLACE TABLE s.t AS SELECT 1 AS i",
+        "ALTER TABLE s.t RENAME TO u",
+        "CREATE VIEW s.t AS FROM s.u",
+        "DROP VIEW s.t",
+        "DROP TABLE s.u",
+        "DROP SCHEMA s",
+    )
+
+    def known(catalog: LakeCatalog, snapshot: int) -> tuple[object, ...]:
+        tables = (catalog.table("s", name, snapshot) for name in ("t", "u"))
+        return *tables, catalog.view("s", "t", snapshot), catalog.schema_exists("s", snapshot)
+
+    before = known(lake.catalog, lake.catalog.current_snapshot())
+    for statement in ddl:
+        after = known(lake.catalog, lake.run(statement))
+        assert after != before, statement
+        before = after
+    # An object that has remembered nothing says the same of every snapshot.
+    for snapshot in range(1, lake.catalog.current_snapshot() + 1):
+        assert known(LakeCatalog(lake.rows, "lake"), snapshot) == known(lake.catalog, snapshot)
+
+
+def test_schemas_are_asked_once_while_only_rows_change(lake: Lake) -> None:
+    lake.run("CREATE TABLE t (i INTEGER)")
+    asked: list[str] = []
+
+    def rows(sql: str) -> list[tuple[object, ...]]:
+        asked.append(sql)
+        return lake.rows(sql)
+
+    catalog = LakeCatalog(rows, "lake")
+    for number in range(3):
+        assert catalog.table("main", "t", lake.run(f"INSERT INTO t VALUES ({number})"))
+    assert sum("ducklake_column" in sql for sql in asked) == 1
