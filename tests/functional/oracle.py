@@ -36,8 +36,10 @@ def differences(connection: duckdb.DuckDBPyConnection, lake: str = "lake") -> di
             "SELECT name, definition, coalesce(refresh_mode_reason, '') "
             f"FROM {lake}.dbt_dynamic.dynamic_tables WHERE status = 'ACTIVE'"
         ).fetchall()
-    except duckdb.CatalogException:  # no dynamic table was ever built
-        return {}
+    except duckdb.CatalogException as error:
+        if "dynamic_tables" not in str(error).splitlines()[0]:
+            raise
+        return {}  # no dynamic table was ever built
     pins: dict[str, list[tuple[str, int]]] = {}
     for name, source, snapshot in connection.execute(
         "SELECT dynamic_table, source_table, last_snapshot "
@@ -119,10 +121,10 @@ class Oracle:
                 ).fetchall()
             )
             rows = connection.execute(
-                "SELECT COLUMNS(name -> name <> 'oracle_copies'), sum(oracle_copies) AS copies "
+                "SELECT * EXCLUDE (oracle_copies), sum(oracle_copies) "
                 f"FROM (SELECT {names}, 1 AS oracle_copies "
                 f"FROM ({_moved(definition, databases)}) UNION ALL "
-                f"SELECT {names}, -1 FROM ({actual})) GROUP BY ALL HAVING copies <> 0"
+                f"SELECT {names}, -1 FROM ({actual})) GROUP BY ALL HAVING sum(oracle_copies) <> 0"
             ).fetchall()
         finally:
             connection.execute(f"USE {lake}")

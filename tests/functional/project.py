@@ -36,6 +36,14 @@ def responses(result: dbtRunnerResult) -> dict[str, Any]:
     }
 
 
+def close_dbt() -> None:
+    """Close the DuckDB instance that dbt keeps between the runs of a process."""
+    environment = DuckDBConnectionManager._ENV
+    if environment is not None:
+        environment.close()
+    DuckDBConnectionManager._ENV = None
+
+
 class LakeProject:
     """A project, its lake, and the only way to run dbt in it.
 
@@ -140,11 +148,12 @@ class LakeProject:
         shown = io.StringIO()
         places = ("--project-dir", str(self.folder), "--profiles-dir", str(self.folder))
         # What is parsed does not change before a file does, or what these options say.
-        known = self._manifest if not {"parse", "--vars", "--target"} & set(arguments) else None
+        usual = not {"--vars", "--target"} & set(arguments)
+        known = self._manifest if usual and "parse" not in arguments else None
         _PARSED_NOW.clear()
         with contextlib.redirect_stdout(shown):
             result = dbtRunner(manifest=known).invoke([*arguments, *places, "--no-use-colors"])
-        if _PARSED_NOW and not {"--vars", "--target"} & set(arguments):
+        if _PARSED_NOW and usual:
             self._manifest = _PARSED_NOW[0]
         self.output = shown.getvalue() + (str(result.exception) if result.exception else "")
         self.close()
@@ -174,10 +183,7 @@ class LakeProject:
 
     def close(self) -> None:
         """Let go of the lake: its catalog file admits one DuckDB instance."""
-        environment = DuckDBConnectionManager._ENV
-        if environment is not None:
-            environment.close()
-        DuckDBConnectionManager._ENV = None
+        close_dbt()
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:

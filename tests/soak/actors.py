@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import random
 from collections import Counter
@@ -16,13 +15,12 @@ from typing import Any
 
 import duckdb
 
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.adapters.dynamic.cli.main import run
 from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.adapters.dynamic.names import quoted
+from tests.functional.commands import dbt_dynamic
 from tests.functional.oracle import Oracle, oracle
 from tests.soak.lake import BASE_TABLES, change
 
@@ -141,20 +139,9 @@ def _maintain(
 
 def _by_command(place: Place, *options: str) -> str:
     """``dbt-dynamic maintain``, in this process: it is ready to run dbt, a new one is not."""
-    shown = io.StringIO()
-    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
-        code = run(
-            [
-                *("maintain", "--project-dir", str(place.folder)),
-                *("--profiles-dir", str(place.folder)),
-                *("--snapshot-retention", "0 seconds", "--file-retention", "1 minute", *options),
-            ]
-        )
-    environment = DuckDBConnectionManager._ENV
-    if environment is not None:
-        environment.close()
-    DuckDBConnectionManager._ENV = None
-    return "ok" if code == 0 else f"errors: {shown.getvalue()[-300:]}"
+    retention = ("--snapshot-retention", "0 seconds", "--file-retention", "1 minute")
+    code, shown = dbt_dynamic(place.folder, "maintain", *retention, *options)
+    return "ok" if code == 0 else f"errors: {shown[-300:]}"
 
 
 def check(place: Place, seed: int, stop: Event, reports: Queue[Report]) -> None:

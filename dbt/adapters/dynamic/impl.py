@@ -118,7 +118,8 @@ class DynamicAdapter(DuckDBAdapter):
     # DuckDB would look through all that is attached, a lake's metadata too, to list one lake.
 
     def list_schemas(self, database: str) -> list[str]:
-        lake = self._lakes().get(fold(database.strip('"')))
+        # dbt gives it in quotes, or none where a profile has none.
+        lake = self._lakes().get(fold((database or "").strip('"')))
         if lake is None or self._in_transaction():
             schemas: list[str] = super().list_schemas(database)
             return schemas

@@ -22,6 +22,7 @@ from dbt.adapters.dynamic.faults import fault_point
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
 from dbt.adapters.dynamic.lake.changes import compacted, disturbed
+from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
@@ -281,13 +282,13 @@ class Refresh:
         plan = self.plan
         if plan.query is None or not plan.query.pinnable:
             return False
-        for pin in plan.pins:
+        log = CommitLog(self._lakes)
+        for pin in sorted(plan.pins, key=lambda pin: pin.snapshot):
             lake = self._lakes[pin.key[0]]
-            now = lake.current_snapshot()
-            commits = lake.commits(pin.snapshot - 1, now)
+            commits = log.since(pin.key[0], pin.snapshot)
             later = commits[1:]
             if (
-                len(commits) != now - pin.snapshot + 1
+                len(commits) != log.now(pin.key[0]) - pin.snapshot + 1
                 or disturbed(pin.table_id, later)
                 or has_lost_rows(lake, pin.table_id, pin.snapshot, later)
             ):

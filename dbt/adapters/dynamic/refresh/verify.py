@@ -8,6 +8,7 @@ from typing import Any
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import FROM_STATISTICS, Pin, doubled, misled_optimizers
+from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
@@ -77,6 +78,7 @@ class Verifier:
         self._rows = session.rows
         self._catalog = catalog
         self._lakes = lakes
+        self._log = CommitLog(lakes)
         self._engine = Engine(session.rows, session.aside)
         self._disable = session.disable
 
@@ -146,7 +148,7 @@ class Verifier:
         table = lake.table(pin.schema, pin.name, pin.snapshot)
         if table is None or table.uuid != pin.uuid:  # the lake was made anew
             return False
-        commits = lake.commits(pin.snapshot - 1, lake.current_snapshot())
+        commits = self._log.since(fold(pin.database), pin.snapshot)
         expired = not commits or commits[0].snapshot_id != pin.snapshot
         self._disable(misled_optimizers([pin.table_id], commits) | FROM_STATISTICS)
         return not expired and not doubled(pin.table_id, commits[1:])
