@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import duckdb
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.contracts.connection import Connection
+from dbt.adapters.contracts.connection import AdapterResponse, Connection
 from dbt.adapters.duckdb import environments
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.credentials import DynamicCredentials
@@ -20,6 +20,7 @@ from dbt.adapters.dynamic.errors import TurnNeeded
 from dbt.adapters.dynamic.names import literal
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.refresh.retry import patiently
+from dbt.adapters.dynamic.stop import Stop
 from dbt.adapters.dynamic.turn import Turn
 from dbt.adapters.exceptions import FailedToConnectError
 
@@ -36,7 +37,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
 
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
-        self._stopped = threading.Event()
+        self._stop = Stop()
 
     @classmethod
     def env(cls) -> environments.Environment:
@@ -69,7 +70,9 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         assert isinstance(environment, LakeEnvironment)
         handle = environment.handle()
         try:
-            rows: list[tuple[Any, ...]] = handle.cursor().execute(lower(sql)).fetchall()
+            cursor = handle.cursor()
+            with self._stop.statement(cursor.interrupt):
+                rows: list[tuple[Any, ...]] = cursor.execute(lower(sql)).fetchall()
             return rows
         finally:
             handle.close()
@@ -85,10 +88,10 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             DbtRuntimeError: DuckDB refused it, or dbt was told to stop.
         """
         with self.lake_turn(reading=True):
-            self._go_on()
             cursor = self.get_thread_connection().handle.cursor()
             try:
-                rows: list[tuple[Any, ...]] = cursor.execute(lower(sql)).fetchall()
+                with self._statement():
+                    rows: list[tuple[Any, ...]] = cursor.execute(lower(sql)).fetchall()
             except duckdb.Error as error:
                 raise DbtRuntimeError(str(error)) from error
             return rows
@@ -162,26 +165,30 @@ class DynamicConnectionManager(DuckDBConnectionManager):
 
     def wait(self, seconds: float) -> None:
         """Wait, until dbt is told to stop at most."""
-        self._stopped.wait(seconds)
+        self._stop.wait(seconds)
 
     def cancel_open(self) -> Any:
-        # DuckDB interrupts a statement that runs; this is for those that would follow.
-        self._stopped.set()
-        return super().cancel_open()
+        names = super().cancel_open()
+        self._stop.ask()
+        return names
+
+    def _statement(self) -> AbstractContextManager[None]:
+        connection = self.get_thread_connection()
+        assert connection.handle is not None  # it is opened now, if it was not
+        return self._stop.statement(partial(self.env().cancel, connection))
+
+    def execute(self, *args: Any, **options: Any) -> tuple[AdapterResponse, Any]:
+        with self._statement():  # also while its rows are fetched
+            done: tuple[AdapterResponse, Any] = super().execute(*args, **options)
+            return done
 
     def add_query(self, sql: str, *args: Any, **options: Any) -> tuple[Connection, Any]:
-        with self.lake_turn():
-            self._go_on()
+        with self.lake_turn(), self._statement():
             return super().add_query(lower(sql), *args, **options)
 
     def add_select_query(self, sql: str) -> tuple[Connection, Any]:
         with self.lake_turn(reading=True):
             return super().add_select_query(sql)
-
-    def _go_on(self) -> None:
-        """Refuse to, if dbt was told to stop; maybe while this waited for its turn."""
-        if self._stopped.is_set():
-            raise DbtRuntimeError("dbt was told to stop")
 
     def begin(self) -> Any:
         return self._begin(reading=False)
