@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -57,13 +57,20 @@ class Soak:
         self._started = 0
         self.workers = [self._new() for _ in range(_WORKERS)]
 
-    def run(self, seconds: float) -> None:
-        """Refresh and kill."""
+    def run(self, seconds: float, beside: Sequence[BaseProcess]) -> None:
+        """Refresh and kill.
+
+        Args:
+            seconds: for how long.
+            beside: what must live all the time.
+        """
         end = time.monotonic() + seconds
         kill = time.monotonic() + 3 * _SECONDS_BETWEEN_KILLS
         report = time.monotonic()
         while time.monotonic() < end:
             self._collect()
+            if any(process.exitcode is not None for process in beside):
+                raise RuntimeError("a process beside the refreshes has ended")
             if time.monotonic() > report:
                 report += 30
                 print(f"{end - time.monotonic():.0f} s to go: {dict(self.counts)}", flush=True)
@@ -155,7 +162,7 @@ def _soak(server: PostgresServer, folder: Path, seconds: float, seed: int) -> in
     soak = Soak(project, random.Random(seed))
     for actor in actors:
         actor.start()
-    soak.run(seconds)
+    soak.run(seconds, actors)
     stop.set()
     said: list[Report] = [reports.get(timeout=120) for _ in actors]
     soak.finish()
