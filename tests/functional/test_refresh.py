@@ -47,6 +47,8 @@ def test_merge_by_affected_keys(project: LakeProject) -> None:
     assert (merged["affected_keys"], merged["total_keys"]) == (5, 20)
     assert (merged["rows_inserted"], merged["rows_deleted"]) == (4, 3)
     assert merged["_message"] == "INCREMENTAL affected_keys 5/20 keys +4 -3"
+    # What the feed must add up to was counted when the refresh was planned.
+    assert 'count(*) FROM "lake"."raw"' not in project.statements("by_customer")
     written = json.loads((project.folder / "target" / "run_results.json").read_text())
     assert written["results"][0]["adapter_response"] == merged
 

@@ -103,6 +103,7 @@ class SourceChange:
         altered: ALTER ran in between, so columns may differ without a changed row (§6.3).
         detail: what a reader should know, for messages.
         lost: of a replaced source, why its old version cannot be read any more, or "".
+        growth: how many rows the target version has more than the pinned one, if it is known.
     """
 
     table: TableVersion
@@ -113,6 +114,7 @@ class SourceChange:
     altered: bool = False
     detail: str = ""
     lost: str = ""
+    growth: int | None = None
 
     @property
     def quiet(self) -> bool:

@@ -12,7 +12,7 @@ from dbt.adapters.dynamic.lake.catalog import Commit
 from dbt.adapters.dynamic.lake.changes import changes_columns, changes_rows
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.dialect import PinnedDuckDB
-from dbt.adapters.dynamic.refresh.invocation import RelationKey
+from dbt.adapters.dynamic.relation import RelationKey
 
 _CLAUSE = ["FOR", "SYSTEM_TIME", "AS", "OF", "SNAPSHOT"]
 _VERSION = re.compile(

@@ -10,9 +10,9 @@ from dbt.adapters.dynamic.lake.changes import Pin
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.maintenance.pins import named_snapshots, newest_equal, repinned
 from dbt.adapters.dynamic.names import fold
-from dbt.adapters.dynamic.refresh.consistency import merged
-from dbt.adapters.dynamic.refresh.invocation import Bases, RelationKey
+from dbt.adapters.dynamic.refresh.consistency import Bases, merged
 from dbt.adapters.dynamic.refresh.state import State, Store, TargetCheck, check_target
+from dbt.adapters.dynamic.relation import RelationKey
 
 
 @dataclass(frozen=True)

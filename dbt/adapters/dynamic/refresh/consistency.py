@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import Pin, compare
-from dbt.adapters.dynamic.refresh.invocation import Bases, RelationKey
+from dbt.adapters.dynamic.relation import RelationKey
+
+# Which versions of base tables a dynamic table's rows come from; see `consistency`.
+Bases = Mapping[RelationKey, frozenset[int]]
 
 
 @dataclass(frozen=True)

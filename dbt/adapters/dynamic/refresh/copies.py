@@ -17,9 +17,9 @@ from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.types import stored_with_loss
 from dbt.adapters.dynamic.names import fold, literal, quoted
 from dbt.adapters.dynamic.query.engine import Engine
-from dbt.adapters.dynamic.refresh.invocation import RelationKey
 from dbt.adapters.dynamic.refresh.state import SCHEMA, Store
 from dbt.adapters.dynamic.refresh.tracking import ChangeTracking, TrackedSource
+from dbt.adapters.dynamic.relation import RelationKey
 
 _UNSUPPORTED = re.compile("unsupported type (.+)")
 _WEIGHT = quoted("dbt_dynamic_weight")

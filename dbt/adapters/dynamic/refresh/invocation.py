@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from dbt.adapters.dynamic.query.functions import Functions
-
-RelationKey = tuple[str, str, str]
-# Which versions of base tables a dynamic table's rows come from; see `consistency`.
-Bases = Mapping[RelationKey, frozenset[int]]
+from dbt.adapters.dynamic.refresh.consistency import Bases
+from dbt.adapters.dynamic.refresh.known_states import KnownStates
+from dbt.adapters.dynamic.relation import RelationKey
 
 
 class Invocation:
@@ -20,6 +19,7 @@ class Invocation:
 
     Attributes:
         counts: how many rows versions had when they were first counted.
+        states: the states of dynamic tables.
     """
 
     def __init__(self) -> None:
@@ -30,6 +30,7 @@ class Invocation:
         self._lakes_with_bases: set[str] = set()
         self._functions: Functions = {}
         self.counts: dict[tuple[str, int, int], int] = {}
+        self.states = KnownStates()
 
     def base(self, database: str, current_snapshot: Callable[[], int]) -> int:
         """The lake's base snapshot: the one that was current when it was first asked for."""

@@ -9,9 +9,8 @@ from typing import Any
 
 from dbt.adapters.dynamic.config import DynamicTableConfig
 from dbt.adapters.dynamic.names import fold
-from dbt.adapters.dynamic.refresh.invocation import RelationKey
 from dbt.adapters.dynamic.refresh.tracking import TrackedSource
-from dbt.adapters.dynamic.relation import relation_key
+from dbt.adapters.dynamic.relation import RelationKey, relation_key
 
 _UNIQUE_KEY = "unique_key"
 

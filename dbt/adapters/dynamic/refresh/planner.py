@@ -39,16 +39,17 @@ from dbt.adapters.dynamic.query.sources import (
     untracked_names,
 )
 from dbt.adapters.dynamic.refresh.consistency import (
+    Bases,
     Disagreement,
     disagreements,
     merged,
     shared_versions,
 )
 from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never_incremental
-from dbt.adapters.dynamic.refresh.invocation import Bases, Invocation, RelationKey
+from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
-from dbt.adapters.dynamic.refresh.row_counts import counted, lost_rows
+from dbt.adapters.dynamic.refresh.row_counts import counted, grown, lost_rows
 from dbt.adapters.dynamic.refresh.schema_change import refuse_changed_columns
 from dbt.adapters.dynamic.refresh.state import (
     State,
@@ -59,6 +60,7 @@ from dbt.adapters.dynamic.refresh.state import (
 )
 from dbt.adapters.dynamic.refresh.tracking import ChangeTracking
 from dbt.adapters.dynamic.refresh.versions import Versions
+from dbt.adapters.dynamic.relation import RelationKey
 from dbt.adapters.dynamic.response import RefreshAction
 
 # A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
@@ -158,7 +160,7 @@ class Planner:
         model = self.model
         snapshot = self._log.now(model.key[0])
         self._store.expect(model.key, snapshot)
-        state = self._store.read(model.key, snapshot)
+        state = self._invocation.states.read(model.key, self._store, self._log, snapshot)
         floors = {pin.key: pin.snapshot for pin in state.pins} if state else {}
         self._commits(state, ())  # the longest first, for all who ask for less
         query, unpinned = self._inline(floors, {})
@@ -212,6 +214,9 @@ class Planner:
             )
             compared = {key: changes[key] for key in replaced}
             rebuild = rebuild or lost_rows(self._rows, state.pins, compared, commits)
+        if state is not None and rebuild is None and not quiet:
+            pins = counted(self._rows, pins, state.pins, changes, self._invocation.counts)
+            changes = grown(changes, state.pins, pins)
         facts = Facts(
             config=model.config,
             rebuild=rebuild,

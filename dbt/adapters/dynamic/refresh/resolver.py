@@ -12,10 +12,11 @@ from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
 from dbt.adapters.dynamic.query.tree import TableReference
 from dbt.adapters.dynamic.refresh.copies import copy_name
-from dbt.adapters.dynamic.refresh.invocation import Invocation, RelationKey
+from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.row_counts import has_lost_rows
 from dbt.adapters.dynamic.refresh.state import SCHEMA
 from dbt.adapters.dynamic.refresh.tracking import ChangeTracking, TrackedSource
+from dbt.adapters.dynamic.relation import RelationKey
 
 
 class LakeResolver:

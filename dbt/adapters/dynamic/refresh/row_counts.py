@@ -88,6 +88,24 @@ def counted(
     return tuple(replace(pin, rows=known[pin.key]) for pin in pins)
 
 
+def grown(changes: Changes, before: Iterable[Pin], pins: Iterable[Pin]) -> Changes:
+    """Changes with the number of rows by which each source has grown.
+
+    Args:
+        changes: what happened to the sources.
+        before: the table's pins of its last refresh, whose versions have lost no rows since.
+        pins: the versions that are read, counted.
+    """
+    then = {pin.key: pin.rows for pin in before}
+    now = {pin.key: pin.rows for pin in pins}
+    return {
+        key: replace(change, growth=new - old)
+        if (new := now.get(key)) is not None and (old := then.get(key)) is not None
+        else change
+        for key, change in changes.items()
+    }
+
+
 def _version(pin: Pin) -> Version:
     return pin.key[0], pin.table_id, pin.snapshot
 

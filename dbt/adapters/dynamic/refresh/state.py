@@ -27,7 +27,8 @@ from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, compacted, may_
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.lowering import lower
-from dbt.adapters.dynamic.refresh.invocation import Bases, RelationKey
+from dbt.adapters.dynamic.refresh.consistency import Bases
+from dbt.adapters.dynamic.relation import RelationKey
 
 SCHEMA = "dbt_dynamic"
 # The layout of state_log and refresh_log; a row of another layout counts as no state.
@@ -144,6 +145,11 @@ class Store:
     def exists(self, snapshot: int) -> bool:
         """Whether ``state_log`` is there, with all columns of this layout."""
         return not self._missing("state_log", _STATE_COLUMNS, snapshot)
+
+    def log_id(self, snapshot: int) -> int | None:
+        """DuckLake's id of ``state_log``, or None where it is not as `exists` wants it."""
+        table = self._catalog.table(SCHEMA, "state_log", snapshot)
+        return table.table_id if table is not None and self.exists(snapshot) else None
 
     def laid_out(self, snapshot: int) -> bool:
         """Whether the schema is there as this version of the package wants it."""
@@ -488,6 +494,16 @@ def refresh_id_of(commit: Commit) -> str | None:
     """The refresh that made a commit, or None if it is not ours."""
     value = _info(commit).get("refresh_id")
     return value if isinstance(value, str) else None
+
+
+def may_have_refreshed(commit: Commit, relation: RelationKey) -> bool:
+    """Whether a commit may be a refresh of a table: it does not say that it is another one's."""
+    info = _info(commit)
+    # Others may have attached the lake by another name.
+    _, schema, name = relation
+    refreshed = info.get("dynamic_table")
+    other = isinstance(refreshed, str) and not fold(refreshed).endswith(f".{schema}.{name}")
+    return not (other and "refresh_id" in info)
 
 
 def _info(commit: Commit) -> dict[str, Any]:

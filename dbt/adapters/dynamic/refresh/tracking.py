@@ -9,7 +9,7 @@ from typing import Any
 
 from dbt.adapters.dynamic.errors import ConfigurationError
 from dbt.adapters.dynamic.names import fold
-from dbt.adapters.dynamic.refresh.invocation import RelationKey
+from dbt.adapters.dynamic.relation import RelationKey
 
 _KEY = "change_tracking"
 # dbt-duckdb's own keys of sources that are no tables.

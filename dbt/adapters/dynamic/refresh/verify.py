@@ -12,9 +12,9 @@ from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
-from dbt.adapters.dynamic.refresh.invocation import RelationKey
 from dbt.adapters.dynamic.refresh.row_counts import count_of
 from dbt.adapters.dynamic.refresh.state import State, Store, check_target
+from dbt.adapters.dynamic.relation import RelationKey
 
 # Digits of a floating point value that must agree: the order of additions moves the rest (I1).
 _DIGITS = 9

@@ -80,14 +80,16 @@ def _checked(scan: Scan, relations: Relations, rows: str) -> str:
     wrong now and then (see `LakeCatalog.commits`).
     """
     feed = relations.define(f"{scan.name}_feed", rows, materialized=True)
+    growth = relations.changes[scan.source.key].growth
     new, old = (
         f"(SELECT count(*) FROM {pinned(scan, version, relations)})"
         for version in (Version.NEW, Version.OLD)
     )
+    expected = f"{new} - {old}" if growth is None else str(growth)
     complaint = literal(f"{FEED_MISCOUNTS} {scan.source.name}")
     return (
         f"SELECT *\nFROM {feed}\nWHERE (\n"
-        f"  SELECT CASE WHEN coalesce(sum({quoted(WEIGHT)}), 0) = {new} - {old} THEN TRUE\n"
+        f"  SELECT CASE WHEN coalesce(sum({quoted(WEIGHT)}), 0) = {expected} THEN TRUE\n"
         f"  ELSE error({complaint}) END\n"
         f"  FROM {feed}\n)"
     )
