@@ -109,7 +109,7 @@ class Soak:
         return worker
 
     def _begin(self, worker: DbtProcess) -> None:
-        chosen = self._rng.sample(list(MODELS), self._rng.randrange(3, 7))
+        chosen = self._rng.sample(list(MODELS), self._rng.randrange(4, len(MODELS) + 1))
         # A refresh in one transaction, or one that plans and computes in another before.
         threads = self._rng.choice("12")
         worker.start("run", "--threads", threads, "--select", *chosen)
@@ -182,8 +182,8 @@ def _print(
         print(f"{report.actor}: {counts}")
     for action, count, again in attempts:
         print(f"history: {count:,} {action}, {again:,} of their attempts tried again")
-    # Also those whose process was killed before it could tell.
-    refreshes = sum(count for action, count, _ in attempts if action != "NO_DATA")
+    # Also those whose process was killed before it could tell; NO_DATA leaves no row.
+    committed = sum(count for _, count, _ in attempts)
     different = [one for report in reports for one in report.differences]
     for one in different[:20]:
         print(f"DIFFERENT: {one}")
@@ -207,10 +207,11 @@ def _print(
         print(f"ERROR: {error}")
     counts = soak.counts
     print(
-        f"refreshes {refreshes:,}, without changes {counts['NO_DATA']:,}, "
-        f"runs {counts['runs']:,}, conflicts {counts['conflicts']:,}, "
-        f"retries {counts['retries']:,}, kills {counts['kills']:,}, "
-        f"failed {soak.failures.total():,}, differences {len(different) + len(twice):,}"
+        f"refreshes {committed + counts['NO_DATA']:,} ({committed:,} wrote, "
+        f"{counts['NO_DATA']:,} found nothing changed), runs {counts['runs']:,}, "
+        f"conflicts {counts['conflicts']:,}, retries {counts['retries']:,}, "
+        f"kills {counts['kills']:,}, failed {soak.failures.total():,}, "
+        f"differences {len(different) + len(twice):,}"
     )
     return 1 if different or twice or soak.failures or errors else 0
 
