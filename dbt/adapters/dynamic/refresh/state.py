@@ -85,6 +85,9 @@ _HISTORY_COLUMNS = {
     "error_message": "VARCHAR",
     "worker_id": "VARCHAR",
 }
+# Which table a row of state_log is of, and the rows' order: the newest of a table is its state.
+_TABLE = ", ".join(folded(column) for column in ("schema_name", "table_name"))
+_NEWEST = f"QUALIFY row_number() OVER (PARTITION BY {_TABLE} ORDER BY base_snapshot DESC) = 1"
 
 
 @dataclass(frozen=True)
@@ -173,16 +176,11 @@ class Store:
         """The newest state of each dynamic table, or of one, by schema and name in lower case."""
         if not self.exists(snapshot):
             return {}
-        schema, table = folded("schema_name"), folded("table_name")
-        only = (
-            f"AND {schema} = {literal(relation[1])} AND {table} = {literal(relation[2])} "
-            if relation
-            else ""
-        )
+        only = f"AND {_is(relation)} " if relation else ""
         columns = ", ".join(field.name for field in fields(State))
         rows = self._rows(
             # With row_number() DuckDB would read the table twice, keys first.
-            f"SELECT {schema}, {table}, arg_max(row({columns}), base_snapshot) "
+            f"SELECT {_TABLE}, arg_max(row({columns}), base_snapshot) "
             f"FROM {self._name('state_log')} WHERE layout = {LAYOUT:d} {only}"
             "GROUP BY ALL ORDER BY 1, 2"
         )
@@ -193,8 +191,7 @@ class Store:
         if not self.exists(snapshot):
             return {}
         rows = self._rows(
-            f"SELECT {folded('schema_name')}, {folded('table_name')}, "
-            f"arg_max(bases, base_snapshot) FROM {self._name('state_log')} "
+            f"SELECT {_TABLE}, arg_max(bases, base_snapshot) FROM {self._name('state_log')} "
             # DuckLake's own column: the commit that wrote the row.
             f"WHERE layout = {LAYOUT:d} AND snapshot_id <= {snapshot:d} GROUP BY ALL"
         )
@@ -213,9 +210,7 @@ class Store:
         if not kept:
             return set()
         rows = self._rows(
-            f"SELECT [{', '.join(sorted(kept))}] FROM {self._name('state_log')} "
-            f"QUALIFY row_number() OVER (PARTITION BY {folded('schema_name')}, "
-            f"{folded('table_name')} ORDER BY base_snapshot DESC) = 1"
+            f"SELECT [{', '.join(sorted(kept))}] FROM {self._name('state_log')} {_NEWEST}"
         )
         return {text for (texts,) in rows for text in texts if text is not None}
 
@@ -226,8 +221,7 @@ class Store:
         return [
             (row[0], row[1])
             for row in self._rows(
-                f"SELECT DISTINCT {folded('schema_name')}, {folded('table_name')} "
-                f"FROM {self._name('state_log')} ORDER BY ALL"
+                f"SELECT DISTINCT {_TABLE} FROM {self._name('state_log')} ORDER BY ALL"
             )
         ]
 
@@ -319,10 +313,7 @@ class Store:
             f"{literal(state.pinned_definition)} AS pinned_definition, "
             f"{state.base_snapshot:d} AS base_snapshot, "
             f"{_value(state.result_snapshot)}::BIGINT AS result_snapshot) "
-            f"FROM {name} WHERE layout = {LAYOUT:d} "
-            f"AND {folded('schema_name')} = {literal(relation[1])} "
-            f"AND {folded('table_name')} = {literal(relation[2])} "
-            "QUALIFY row_number() OVER (ORDER BY base_snapshot DESC) = 1"
+            f"FROM {name} WHERE layout = {LAYOUT:d} AND {_is(relation)} {_NEWEST}"
         )
 
     def superseded_states(self, floor: int) -> str:
@@ -345,10 +336,7 @@ class Store:
 
     def outlived_table(self, relation: RelationKey, before: datetime) -> str:
         """The condition on ``state_log AS s``: of a table whose last refresh was before."""
-        same = " AND ".join(
-            f"{folded(column)} = {literal(name)}"
-            for column, name in (("schema_name", relation[1]), ("table_name", relation[2]))
-        )
+        same = _is(relation)
         return (
             f"{same} AND (SELECT max(updated_at) FROM {self._name('state_log')} WHERE {same}) "
             f"< {_value(before)}::TIMESTAMPTZ"
@@ -525,6 +513,11 @@ def bases_json(bases: Bases) -> str:
     return json.dumps([[*key, sorted(snapshots)] for key, snapshots in bases.items()])
 
 
+def _is(relation: RelationKey) -> str:
+    """The condition on a row of state_log: it is of this table."""
+    return f"({_TABLE}) = ({literal(relation[1])}, {literal(relation[2])})"
+
+
 def _state(row: Sequence[Any]) -> State:
     columns = tuple((name, kind) for name, kind in json.loads(row[6]))
     keys = tuple(json.loads(row[7]))
@@ -546,11 +539,7 @@ def _create(name: str, columns: Mapping[str, str]) -> str:
 
 def _views(state: str, history: str) -> dict[str, str]:
     """The public relations (interface.md) by name."""
-    latest = (
-        f"SELECT * FROM {state} QUALIFY row_number() OVER "
-        f"(PARTITION BY {folded('schema_name')}, {folded('table_name')} "
-        "ORDER BY base_snapshot DESC) = 1"
-    )
+    latest = f"SELECT * FROM {state} {_NEWEST}"
     pins = (
         "SELECT dynamic_table, updated_at, "
         'unnest(from_json(pins, \'[{"database": "VARCHAR", "schema": "VARCHAR", '
