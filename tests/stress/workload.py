@@ -40,7 +40,7 @@ class Relation:
     Attributes:
         schema: its schema in the lake.
         name: its name.
-        sql: its query on the tables of the lake, "" for what is not compared with a query.
+        sql: its query on copies of the sources, "" for what is not compared with a query.
     """
 
     schema: str
@@ -157,15 +157,21 @@ class Workload:
         for name, text in differences(connection).items():
             if text:
                 yield f"{name}: {text}"
+        for number in range(_SOURCES):
+            connection.execute(
+                f"CREATE TEMP TABLE events_{number} AS FROM lake.raw.events_{number}"
+            )
         for one in self._relations:
             if one.sql:
                 stored = f"lake.{one.schema}.{one.name}"
+                both = (
+                    f"SELECT *, 1 AS copies FROM ({one.sql}) UNION ALL SELECT *, -1 FROM {stored}"
+                )
                 rows = connection.execute(
-                    f"SELECT count(*) FROM ((FROM ({one.sql}) EXCEPT ALL FROM {stored}) "
-                    f"UNION ALL (FROM {stored} EXCEPT ALL FROM ({one.sql})))"
+                    f"SELECT * EXCLUDE (copies) FROM ({both}) GROUP BY ALL HAVING sum(copies) <> 0"
                 ).fetchall()
-                if rows[0][0]:
-                    yield f"{stored} differs in {rows[0][0]} rows"
+                if rows:
+                    yield f"{stored} differs in {len(rows)} rows"
 
     # The project --------------------------------------------------------------------------------
 
@@ -216,9 +222,7 @@ class Workload:
             **numbers,
             **{key: f"{{{{ source('raw', 'events_{n}') }}}}" for key, n in sources.items()},
         )
-        plain = query.format(
-            **numbers, **{key: f"lake.raw.events_{n}" for key, n in sources.items()}
-        )
+        plain = query.format(**numbers, **{key: f"temp.events_{n}" for key, n in sources.items()})
         config = {"database": "lake", "schema": schema, **config}
         arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
         self._file(f"models/{name}.sql", f"{{{{ config({arguments}) }}}}\n{text}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+from dbt.adapters.dynamic.lake.changes import doubled
 
 
 class CommitLog:
@@ -34,3 +35,9 @@ class CommitLog:
             asked, known = snapshot, self._lakes[lake].commits(snapshot - 1, self.now(lake))
             self._known[lake] = asked, known
         return [commit for commit in known if commit.snapshot_id >= snapshot]
+
+    def readable(self, lake: str, table_id: int, snapshot: int) -> bool:
+        """Whether DuckLake reads a table at a snapshot, and no file of it twice."""
+        commits = self.since(lake, snapshot)
+        expired = not commits or commits[0].snapshot_id != snapshot
+        return not expired and not doubled(table_id, commits[1:])

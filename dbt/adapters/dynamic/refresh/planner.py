@@ -86,7 +86,6 @@ class Plan:
         fingerprint: the meaning of the query.
         columns: names and types of the query's columns.
         decision: what to do.
-        changes: what happened to each source since its pin.
         pins: the versions to read.
         incremental_reason: why no refresh of the model is incremental, or None.
         keys: the key columns, where the query has some.
@@ -103,7 +102,6 @@ class Plan:
     fingerprint: str
     columns: tuple[tuple[str, str], ...]
     decision: Decision
-    changes: Mapping[SourceKey, SourceChange]
     pins: tuple[Pin, ...]
     incremental_reason: Explained | None
     keys: tuple[str, ...]
@@ -257,7 +255,6 @@ class Planner:
             fingerprint=fingerprint,
             columns=columns,
             decision=decision,
-            changes=changes,
             pins=pins,
             incremental_reason=never_incremental(facts),
             keys=compiled.keys if isinstance(compiled, Compiled) else (),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
-from dbt.adapters.dynamic.lake.changes import doubled
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.sources import Foreign, Source, SourceView
@@ -141,13 +140,10 @@ class LakeResolver:
         name = fold(lake.database)
         if snapshot == self._log.now(name):
             return True
-        commits = self._log.since(name, snapshot)
-        expired = not commits or commits[0].snapshot_id != snapshot
-        return not (
-            expired
-            or doubled(table_id, commits[1:])
-            or has_lost_rows(lake, table_id, snapshot, commits[1:])
-        )
+        if not self._log.readable(name, table_id, snapshot):
+            return False
+        later = self._log.since(name, snapshot + 1)
+        return not has_lost_rows(lake, table_id, snapshot, later)
 
     def _snapshots(self, lake: LakeCatalog, key: RelationKey) -> list[int]:
         """Where to look, best first; a relation that is newer than the base is read now."""

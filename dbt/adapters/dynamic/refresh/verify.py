@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
-from dbt.adapters.dynamic.lake.changes import FROM_STATISTICS, Pin, doubled, misled_optimizers
+from dbt.adapters.dynamic.lake.changes import FROM_STATISTICS, Pin, misled_optimizers
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold, quoted
@@ -149,9 +149,8 @@ class Verifier:
         if table is None or table.uuid != pin.uuid:  # the lake was made anew
             return False
         commits = self._log.since(fold(pin.database), pin.snapshot)
-        expired = not commits or commits[0].snapshot_id != pin.snapshot
         self._disable(misled_optimizers([pin.table_id], commits) | FROM_STATISTICS)
-        return not expired and not doubled(pin.table_id, commits[1:])
+        return self._log.readable(fold(pin.database), pin.table_id, pin.snapshot)
 
     def _compare(self, one: Verified, key: RelationKey, state: State) -> None:
         target = quoted(*key)
