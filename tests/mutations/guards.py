@@ -47,6 +47,20 @@ BREAKS = [
         f"{_FUNCTIONAL}/test_sources.py::test_expired_watermark",
     ),
     Break(
+        "refresh/known_states.py",
+        "a state is not read again after somebody wrote it",
+        "known is None or not _holds(known, relation, log, snapshot)",
+        "known is None",
+        "tests/unit/test_known_states.py",
+    ),
+    Break(
+        "stop.py",
+        "a statement is interrupted once",
+        "while self._running:",
+        "if self._running:",
+        "tests/unit/test_stop.py::test_a_statement_is_interrupted_until_it_ends",
+    ),
+    Break(
         "refresh/resolver.py",
         "pins go backwards",
         "(max(one, floor) for one in chosen)",
