@@ -164,7 +164,7 @@ def _soak(server: PostgresServer, folder: Path, seconds: float, seed: int) -> in
         actor.start()
     soak.run(seconds, actors)
     stop.set()
-    said: list[Report] = [reports.get(timeout=120) for _ in actors]
+    said: list[Report] = [reports.get(timeout=300) for _ in actors]
     soak.finish()
     last = Report("at the end")
     with place.connection() as connection:
