@@ -12,12 +12,33 @@ import functools
 import re
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 
 _PREFIX = "oracle_"
 # The answer of such a query is open by its own nature; everything else must be equal.
 _OPEN = ("VOLATILE_FUNCTION", "TIME_DEPENDENT", "USER_MACRO")
+
+
+def unequal(
+    connection: duckdb.DuckDBPyConnection, expected: str, actual: str
+) -> list[tuple[Any, ...]]:
+    """The rows that two queries have not equally often; each query is evaluated once.
+
+    Args:
+        connection: runs them.
+        expected: a query.
+        actual: another with as many columns.
+
+    Returns:
+        Each such row once, and behind its columns how many more copies `expected` has.
+    """
+    return connection.execute(
+        "SELECT * EXCLUDE (oracle_copies), sum(oracle_copies) "
+        f"FROM (SELECT *, 1 AS oracle_copies FROM ({expected}) "
+        f"UNION ALL SELECT *, -1 FROM ({actual})) GROUP BY ALL HAVING sum(oracle_copies) <> 0"
+    ).fetchall()
 
 
 def differences(connection: duckdb.DuckDBPyConnection, lake: str = "lake") -> dict[str, str]:
@@ -120,12 +141,11 @@ class Oracle:
                     f"FROM (DESCRIBE {actual})"
                 ).fetchall()
             )
-            rows = connection.execute(
-                "SELECT * EXCLUDE (oracle_copies), sum(oracle_copies) "
-                f"FROM (SELECT {names}, 1 AS oracle_copies "
-                f"FROM ({_moved(definition, databases)}) UNION ALL "
-                f"SELECT {names}, -1 FROM ({actual})) GROUP BY ALL HAVING sum(oracle_copies) <> 0"
-            ).fetchall()
+            rows = unequal(
+                connection,
+                f"SELECT {names} FROM ({_moved(definition, databases)})",
+                f"SELECT {names} FROM ({actual})",
+            )
         finally:
             connection.execute(f"USE {lake}")
             for database in databases:

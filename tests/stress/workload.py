@@ -13,7 +13,7 @@ import duckdb
 import yaml
 
 from dbt.adapters.dynamic.lake.extensions import _wheel_files, load_extension
-from tests.functional.oracle import differences
+from tests.functional.oracle import differences, unequal
 
 SCHEMAS = ("red", "green", "blue")
 _FLAGS = {
@@ -164,12 +164,7 @@ class Workload:
         for one in self._relations:
             if one.sql:
                 stored = f"lake.{one.schema}.{one.name}"
-                both = (
-                    f"SELECT *, 1 AS copies FROM ({one.sql}) UNION ALL SELECT *, -1 FROM {stored}"
-                )
-                rows = connection.execute(
-                    f"SELECT * EXCLUDE (copies) FROM ({both}) GROUP BY ALL HAVING sum(copies) <> 0"
-                ).fetchall()
+                rows = unequal(connection, one.sql, f"FROM {stored}")
                 if rows:
                     yield f"{stored} differs in {len(rows)} rows"
 

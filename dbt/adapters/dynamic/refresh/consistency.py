@@ -14,7 +14,7 @@ from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import Pin, compare
 from dbt.adapters.dynamic.relation import RelationKey
 
-# Which versions of base tables a dynamic table's rows come from; see `consistency`.
+# Which versions of base tables a dynamic table's rows come from.
 Bases = Mapping[RelationKey, frozenset[int]]
 
 

@@ -213,6 +213,7 @@ class Planner:
             compared = {key: changes[key] for key in replaced}
             rebuild = rebuild or lost_rows(self._rows, state.pins, compared, commits)
         if state is not None and rebuild is None and not quiet:
+            # Before the merge is written: its feed must add up to this.
             pins = counted(self._rows, pins, state.pins, changes, self._invocation.counts)
             changes = grown(changes, state.pins, pins)
         facts = Facts(
