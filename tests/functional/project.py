@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import yaml
 from dbt_common.behavior_flags import BehaviorFlagRendered
+from dbt_common.tests import enable_test_caching
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.credentials import Attachment
@@ -21,7 +22,6 @@ from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.cli import requires
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
-from dbt.plugins.manager import PluginManager
 from tests.functional.oracle import differences
 
 
@@ -236,12 +236,11 @@ def _instance(catalog: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-# What dbt finds out anew in every run, and is the same in all of them: who made a flag (it reads
-# the source of every frame of the stack), and which of all installed modules are plugins.
+# What dbt finds out anew in every run, and is the same in all of them: what the text of a macro
+# means and which installed modules are plugins, for which dbt has a switch; and who made a flag
+# (it reads the source of every frame of the stack).
+enable_test_caching()
 BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
-PluginManager.get_prefixed_modules = staticmethod(  # type: ignore[method-assign]
-    functools.cache(PluginManager.get_prefixed_modules)
-)
 # What dbt parsed in the run that is under way.
 _PARSED_NOW: list[Manifest] = []
 _parse = requires.parse_manifest

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dbt_common.tests import disable_test_caching
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
@@ -56,13 +55,6 @@ def close_environment() -> None:
     if environment is not None:
         environment.close()
     DuckDBConnectionManager._ENV = None
-
-
-@pytest.fixture(scope="package", autouse=True)
-def caching_ends_here() -> Iterator[None]:
-    """dbt's fixtures let it keep parsed macros for all that follows in this process."""
-    yield
-    disable_test_caching()
 
 
 # dbt's own, made to depend on `database`: otherwise a class would run a second time in the
