@@ -44,7 +44,7 @@ def test_stop(project: LakeProject, stop: signal.Signals, code: int) -> None:
             break
     dbt.send_signal(stop)
     try:
-        rest, _ = dbt.communicate(timeout=300)
+        rest, _ = dbt.communicate(timeout=60)
     finally:
         dbt.kill()
     assert dbt.returncode == code, "".join(shown) + rest
