@@ -20,7 +20,7 @@ from dbt.adapters.dynamic.errors import TurnNeeded
 from dbt.adapters.dynamic.names import literal
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.refresh.retry import patiently
-from dbt.adapters.dynamic.stop import Stop
+from dbt.adapters.dynamic.stop import Stop, heed_interrupts
 from dbt.adapters.dynamic.turn import Turn
 from dbt.adapters.exceptions import FailedToConnectError
 
@@ -38,6 +38,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
         self._stop = Stop()
+        heed_interrupts()
 
     @classmethod
     def env(cls) -> environments.Environment:
