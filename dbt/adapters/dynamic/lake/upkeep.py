@@ -23,6 +23,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 import duckdb
+from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.names import literal
@@ -134,8 +135,17 @@ class LakeUpkeep:
         self._rows(f"CALL ducklake_expire_snapshots({self._name}, versions => [{listed}])")
 
     def clean_up(self, before: datetime, dry_run: bool) -> list[str]:
-        """Delete files that no snapshot names since before a moment; returns their paths."""
-        return self._files("ducklake_cleanup_old_files", before, dry_run)
+        """Delete files that no snapshot names since before a moment; returns their paths.
+
+        Where somebody else does so at the same time DuckLake 1.5.5 may not find a file that it has
+        just listed. It lists the files that are left if it is asked again.
+        """
+        try:
+            return self._files("ducklake_cleanup_old_files", before, dry_run)
+        except DbtRuntimeError as error:
+            if "No such file" not in str(error):
+                raise
+            return self._files("ducklake_cleanup_old_files", before, dry_run)
 
     def orphans(self, before: datetime, dry_run: bool) -> list[str]:
         """Delete files older than a moment that the lake never knew; returns their paths."""
