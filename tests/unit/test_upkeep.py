@@ -11,7 +11,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from dbt.adapters.dynamic.lake.upkeep import LakeUpkeep
 from tests.unit.lab import Lake
 
-_NOW = datetime(2100, 1, 1, tzinfo=timezone.utc)
+_LATER = datetime(2100, 1, 1, tzinfo=timezone.utc)
 _GONE = "Cannot open file: No such file or directory"  # what a soak's maintenance met
 
 
@@ -30,7 +30,7 @@ def test_a_file_that_somebody_else_deletes_meanwhile(lake: Lake, message: str, t
     upkeep = LakeUpkeep(rows, lake.aside, lake.catalog)
     if tries == 1:
         with pytest.raises(DbtRuntimeError, match=message):
-            upkeep.clean_up(_NOW, dry_run=False)
+            upkeep.clean_up(_LATER, dry_run=False)
     else:
-        assert len(upkeep.clean_up(_NOW, dry_run=False)) == 1
+        assert len(upkeep.clean_up(_LATER, dry_run=False)) == 1
     assert len(asked) == tries

@@ -137,8 +137,9 @@ class LakeUpkeep:
     def clean_up(self, before: datetime, dry_run: bool) -> list[str]:
         """Delete files that no snapshot names since before a moment; returns their paths.
 
-        Where somebody else does so at the same time DuckLake 1.5.5 may not find a file that it has
-        just listed. It lists the files that are left if it is asked again.
+        In a soak DuckLake 1.5.5 once did not find a file that it was to delete; others clean up
+        there, too. A file that is gone before it is asked does not trouble it, so it is asked
+        again.
         """
         try:
             return self._files("ducklake_cleanup_old_files", before, dry_run)
