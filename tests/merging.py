@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from duckdb import DuckDBPyConnection
 
-from dbt.adapters.dynamic.incremental.merges import WEIGHT, Append, BagMerge, KeyMerge, Merge
+from dbt.adapters.dynamic.incremental.merges import (
+    CERTAIN,
+    GONE,
+    WEIGHT,
+    AggregateMerge,
+    Append,
+    BagMerge,
+    KeyMerge,
+    Merge,
+)
 from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.lowering import lower
 
@@ -48,6 +57,14 @@ def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
         return
     assert isinstance(merge, KeyMerge)
     run(f"CREATE OR REPLACE TEMP TABLE affected AS {lower(merge.affected)}")
+    rows = merge.recomputed("affected")
+    if isinstance(merge, AggregateMerge):
+        run(f"CREATE OR REPLACE TEMP TABLE merged AS {merge.merged('affected', target)}")
+        run(f"CREATE OR REPLACE TEMP TABLE again AS FROM merged WHERE NOT {CERTAIN}")
+        rows = (
+            f"SELECT * EXCLUDE ({CERTAIN}, {GONE}) FROM merged WHERE {CERTAIN} AND NOT {GONE} "
+            f"UNION ALL FROM ({merge.recomputed('again')})"
+        )
     same = " AND ".join(
         f"t.{quoted(key)} IS NOT DISTINCT FROM a.{quoted(key)}" for key in merge.keys
     )
@@ -55,7 +72,7 @@ def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
         f"DELETE FROM {target} AS t WHERE EXISTS (SELECT 1 FROM affected AS a "
         f"WHERE {same or 'true'})"
     )
-    run(f"INSERT INTO {target} {lower(merge.recomputed('affected'))}")
+    run(f"INSERT INTO {target} {lower(rows)}")
     if merge.unique:
         keys = ", ".join(quoted(key) for key in merge.keys) or "()"
         repeated = run(f"SELECT 1 FROM {target} GROUP BY {keys} HAVING count(*) > 1")

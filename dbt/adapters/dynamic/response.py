@@ -23,6 +23,7 @@ class Strategy(str, Enum):
     NONE = "none"
     APPEND = "append"
     BAG_MERGE = "bag_merge"
+    MERGE_AGGREGATES = "merge_aggregates"
     AFFECTED_KEYS = "affected_keys"
     FULL = "full"
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
+from dbt.adapters.dynamic.incremental.merges import (
+    AggregateMerge,
+    Append,
+    BagMerge,
+    KeyMerge,
+    Merge,
+)
 from dbt.adapters.dynamic.incremental.nodes import (
     Block,
     Keyed,
@@ -21,7 +27,7 @@ from dbt.adapters.dynamic.incremental.nodes import (
 )
 from dbt.adapters.dynamic.incremental.normal_form.builder import Builder, names_in
 from dbt.adapters.dynamic.incremental.relations import Restriction, Version, listed, netted
-from dbt.adapters.dynamic.incremental.rules import keyed
+from dbt.adapters.dynamic.incremental.rules import aggregates, keyed
 from dbt.adapters.dynamic.incremental.statement import Statement
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
 from dbt.adapters.dynamic.lake.types import stored_inexactly
@@ -106,6 +112,9 @@ class Compiled:
             return Append(statement.write(f"SELECT {names}\nFROM {statement.delta(self.top)}"))
         keyed_by = _keys_of(self.top, statement.changed)
         if keyed_by is not None:
+            shown = self._shown(keyed_by)
+            if shown is not None:
+                return self._aggregate_merge(keyed_by, shown, statement, changes)
             affected = keyed.affected(keyed_by.node, keyed_by.names, statement)
             return self._key_merge(
                 keyed_by.names, statement.write(affected), keyed_by.unique, changes
@@ -139,6 +148,43 @@ class Compiled:
             return statement.write(f"SELECT {listed(self.top.columns)}\nFROM {relation}")
 
         return KeyMerge(keys, affected, recomputed, unique)
+
+    def _aggregate_merge(
+        self,
+        keyed_by: _KeyedBy,
+        shown: list[aggregates.Shown],
+        statement: Statement,
+        changes: Mapping[SourceKey, SourceChange],
+    ) -> AggregateMerge:
+        groups = aggregates.changed_groups(keyed_by.node, shown, statement)
+        again = self._key_merge(keyed_by.names, statement.write(groups), True, changes)
+
+        def merged(table: str, target: str) -> str:
+            return aggregates.merged(quoted(table), target, keyed_by.node, shown)
+
+        return AggregateMerge(again.keys, again.affected, again.recomputed, True, merged)
+
+    def _shown(self, keyed_by: _KeyedBy) -> list[aggregates.Shown] | None:
+        """What the result's columns show of groups whose aggregates all merge, else None."""
+        node, top = keyed_by.node, self.top
+        if not (keyed_by.unique and node.keys and node.aggregates):
+            return None
+        names = {name: name for name in self.top.columns}
+        while isinstance(top, Block):
+            (item,) = top.items
+            if top.where or item.node is None or not set(names.values()) <= set(top.plain):
+                return None
+            names = {shown: top.plain[column][1] for shown, column in names.items()}
+            top = item.node
+        shown = []
+        for name, column in names.items():
+            kind = self.types[name]
+            key = node.outputs.index(column) if column in node.outputs else None
+            aggregate = node.aggregates.get(column)
+            if key is None and (aggregate is None or not aggregates.mergeable(aggregate, kind)):
+                return None
+            shown.append(aggregates.Shown(name, kind, key, None if key is not None else aggregate))
+        return shown
 
     def _matchable(self) -> tuple[str, ...]:
         """The columns whose stored values can be found again by computing them."""

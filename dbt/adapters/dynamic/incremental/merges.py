@@ -58,4 +58,25 @@ class KeyMerge:
     unique: bool
 
 
+# Columns behind a merged group's own: whether its values follow from the old ones and the changed
+# rows, and whether it has no rows any more.
+CERTAIN = "dbt_dynamic_certain"
+GONE = "dbt_dynamic_gone"
+
+
+@dataclass(frozen=True)
+class AggregateMerge(KeyMerge):
+    """As `KeyMerge`, but most groups get their new values from the old ones and the changed rows.
+
+    Attributes:
+        affected: SQL for the affected keys, each once, with what its changed rows add up to.
+        merged: from the names of the (temporary) table with the affected keys and of the table to
+            be brought up to date to the SQL for the new rows of the keys: the model's columns in
+            the model's order, then `CERTAIN` and `GONE`. Rows that are not certain are to be
+            recomputed.
+    """
+
+    merged: Callable[[str, str], str]
+
+
 Merge = Append | BagMerge | KeyMerge

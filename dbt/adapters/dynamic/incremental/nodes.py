@@ -140,6 +140,21 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Aggregate:
+    """An aggregate whose value may follow from the old one and the changed rows.
+
+    Attributes:
+        function: ``count``, ``sum``, ``min`` or ``max``.
+        argument: its SQL over `Keyed.alias`; "" for count(*).
+        condition: the SQL of its FILTER, or "".
+    """
+
+    function: str
+    argument: str
+    condition: str
+
+
+@dataclass(frozen=True)
 class Keyed:
     """A query whose rows for a key depend on the input rows of that key alone.
 
@@ -156,6 +171,8 @@ class Keyed:
         open: columns that DuckDB may give another value when it evaluates them again.
         aggregated: columns that are computed from many rows.
         rows_open: which rows there are is open, too (DISTINCT ON with ties).
+        alias: of a GROUP BY: what its input is called in `aggregates`.
+        aggregates: of a GROUP BY, by column: those that may be merged.
     """
 
     name: str
@@ -168,6 +185,8 @@ class Keyed:
     open: frozenset[str] = frozenset()
     aggregated: frozenset[str] = frozenset()
     rows_open: bool = False
+    alias: str = ""
+    aggregates: Mapping[str, Aggregate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 from dbt.adapters.dynamic.config import DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.incremental.compile import Compiled
-from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
+from dbt.adapters.dynamic.incremental.merges import (
+    AggregateMerge,
+    Append,
+    BagMerge,
+    KeyMerge,
+    Merge,
+)
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
@@ -44,6 +50,7 @@ _ALLOWED_IN_STRICT = frozenset(
 STRATEGIES = {
     Append: Strategy.APPEND,
     BagMerge: Strategy.BAG_MERGE,
+    AggregateMerge: Strategy.MERGE_AGGREGATES,
     KeyMerge: Strategy.AFFECTED_KEYS,
 }
 _BY_KIND = {

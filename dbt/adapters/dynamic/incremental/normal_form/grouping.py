@@ -7,15 +7,17 @@ grouping of its own; their union follows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from dbt.adapters.dynamic.incremental.nodes import Keyed, Node, Union, marker
+from dbt.adapters.dynamic.incremental.nodes import Aggregate, Keyed, Node, Union, marker
 from dbt.adapters.dynamic.incremental.normal_form.determinism import aggregate_is_exact
 from dbt.adapters.dynamic.incremental.normal_form.pending import Parts, Pending
 from dbt.adapters.dynamic.incremental.normal_form.scope import (
+    Column,
     call_name,
     conjuncts,
     outermost,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 _GROUPING = frozenset({"grouping", "grouping_id"})
 _MOST_SETS = 64
+_MERGEABLE = {"count": "count", "count_star": "count", "max": "max", "min": "min", "sum": "sum"}
 
 
 def applies(builder: Builder, query: exp.Select) -> bool:
@@ -138,6 +141,12 @@ def build(
                 outputs=own,
                 unique=True,
                 open=frozenset(open_),
+                alias=inside,
+                aggregates={
+                    name: found
+                    for name, call in texts.items()
+                    if name not in open_ and (found := _mergeable(call, inner)) is not None
+                },
             )
         )
     node = groups[0]
@@ -167,6 +176,23 @@ def build(
     if having is not None:
         over.where += conjuncts(rewritten(having.this))
     return over
+
+
+def _mergeable(call: exp.Expr, inner: Mapping[Column, Column]) -> Aggregate | None:
+    """The aggregate that a call is, if its value may follow from the old one and changed rows."""
+    condition = ""
+    if isinstance(call, exp.Filter):
+        condition = render(rename(call.expression.this.copy(), inner))
+        call = call.this
+    function = _MERGEABLE.get(call_name(call))
+    arguments = call.args.get("expressions") or []
+    if function is None or len(arguments) > 1:
+        return None
+    if not arguments or isinstance(arguments[0], exp.Star):
+        return Aggregate(function, "", condition) if function == "count" else None
+    if isinstance(arguments[0], exp.Distinct | exp.Order):
+        return None
+    return Aggregate(function, render(rename(arguments[0].copy(), inner)), condition)
 
 
 def _fresh(prefix: str, taken: dict[str, exp.Expr]) -> str:

@@ -1,0 +1,182 @@
+"""Aggregates that merge: new values from the old ones and the changed rows (design.md §4).
+
+No base row is read. What a group's changed rows add up to is known, by what appeared and what
+disappeared; the table has the old values. From both the new ones follow, except where too little
+is known, and then the group is recomputed:
+
+- a sum from which values were taken and which is 0 now may be one of no values, and so NULL;
+- a minimum may have been taken away, if no lesser or equal value appeared;
+- a group from which rows were taken and to which none came may have none left, unless a count or a
+  sum tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dbt.adapters.dynamic.incremental.merges import CERTAIN, GONE, WEIGHT
+from dbt.adapters.dynamic.incremental.nodes import Aggregate, Keyed
+from dbt.adapters.dynamic.incremental.relations import Relations, indented, netted
+from dbt.adapters.dynamic.names import quoted
+
+_ADDED, _REMOVED = "dbt_dynamic_added", "dbt_dynamic_removed"
+_HERE = "dbt_dynamic_here"
+# Where more than these bits count, a lake has lost some (lake/types.py).
+_EXACT_UP_TO = 2**53
+_ORDERED = (
+    "BIGINT",
+    "BOOLEAN",
+    "DATE",
+    "DECIMAL",
+    "INTEGER",
+    "SMALLINT",
+    "TIMESTAMP",
+    "TINYINT",
+    "UBIGINT",
+    "UINTEGER",
+    "USMALLINT",
+    "UTINYINT",
+    "UUID",
+    "VARCHAR",
+)
+_SUMMED = ("DECIMAL", "HUGEINT")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A column of the result.
+
+    Attributes:
+        name: its name.
+        kind: its type.
+        key: which key it shows, or None.
+        aggregate: which aggregate it shows, or None.
+    """
+
+    name: str
+    kind: str
+    key: int | None
+    aggregate: Aggregate | None
+
+
+def mergeable(aggregate: Aggregate, kind: str) -> bool:
+    """Whether values of a type that a lake gives back can be merged."""
+    if aggregate.function == "count":
+        return True
+    if aggregate.function == "sum":
+        return kind.startswith(_SUMMED) and not kind.endswith("[]")
+    return kind.startswith(_ORDERED) and not kind.endswith("[]")
+
+
+def changed_groups(keyed: Keyed, shown: Sequence[Shown], relations: Relations) -> str:
+    """The affected keys, each once, with what their changed rows add up to, as a query.
+
+    Args:
+        keyed: the groups; their input changed.
+        shown: the columns of the result.
+        relations: where the delta goes.
+    """
+    (source,) = keyed.inputs
+    rows = netted(source.columns, f"SELECT *\nFROM {relations.delta(source)}")
+    weight = quoted(keyed.alias, WEIGHT)
+    values = [f"{quoted(keyed.alias, key)} AS {quoted(name)}" for key, name in _keys(keyed, shown)]
+    for what, sign in ((_ADDED, ">"), (_REMOVED, "<")):
+        side = f"{weight} {sign} 0"
+        values.append(f"count(*) FILTER ({side}) AS {quoted(what)}")
+        for number, aggregate in _aggregates(shown).items():
+            where = f"{side} AND ({aggregate.condition})" if aggregate.condition else side
+            argument = aggregate.argument or "*"
+            values.append(
+                f"{aggregate.function}({argument}) FILTER ({where}) AS {_part(what, number)}"
+            )
+            if aggregate.function == "sum":
+                values.append(
+                    f"count({argument}) FILTER ({where}) AS {_part(what, number, 'values')}"
+                )
+    by = ", ".join(quoted(keyed.alias, key) for key, _ in _keys(keyed, shown))
+    return (
+        f"SELECT {', '.join(values)}\nFROM (\n"
+        f'  SELECT "net".*\n  FROM (\n{indented(indented(rows))}\n  ) AS "net", '
+        f'range(abs("net".{quoted(WEIGHT)})) AS "copies"\n) AS {quoted(keyed.alias)}\n'
+        f"GROUP BY {by}"
+    )
+
+
+def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> str:
+    """The new rows of the affected keys, as far as they are certain, as a query.
+
+    Args:
+        groups: the table with what `changed_groups` says, quoted.
+        target: the table with the old values, quoted.
+        keyed: the groups.
+        shown: the columns of the result.
+    """
+    added, removed = quoted("g", _ADDED), quoted("g", _REMOVED)
+    rows, certain, alive = [], [], [f"{removed} = 0", f"{added} > 0"]
+    gone = "FALSE"
+    for number, column in enumerate(shown):
+        aggregate = column.aggregate
+        if aggregate is None:
+            rows.append(f"{quoted('g', column.name)} AS {quoted(column.name)}")
+            continue
+        old = quoted("t", column.name)
+        plus, minus = (f'"g".{_part(what, number)}' for what in (_ADDED, _REMOVED))
+        if aggregate.function == "count":
+            value = f"coalesce({old}, 0) + {plus} - {minus}"
+            alive.append(f"{value} > 0")
+            if not aggregate.argument and not aggregate.condition:
+                gone = f"{value} = 0"
+        elif aggregate.function == "sum":
+            came, went = (f'"g".{_part(what, number, "values")}' for what in (_ADDED, _REMOVED))
+            value = (
+                f"CASE WHEN {came} = 0 AND {went} = 0 THEN {old} "
+                f"ELSE coalesce({old}, 0) + coalesce({plus}, 0) - coalesce({minus}, 0) END"
+            )
+            certain.append(f"({went} = 0 OR {value} <> 0)")
+            alive.append(f"coalesce({value} <> 0, FALSE)")
+            if "HUGEINT" in column.kind:
+                certain.append(f"coalesce(abs({old}) < {_EXACT_UP_TO}, TRUE)")
+        else:
+            first, beyond, upto = (
+                ("least", ">", "<=") if aggregate.function == "min" else ("greatest", "<", ">=")
+            )
+            value = f"{first}({old}, {plus})"
+            certain.append(
+                f"({minus} IS NULL OR coalesce({minus} {beyond} {old}, FALSE) "
+                f"OR coalesce({plus} {upto} {old}, FALSE))"
+            )
+        rows.append(f"CAST({value} AS {column.kind}) AS {quoted(column.name)}")
+    certain += [f"({' OR '.join(alive)})", f"({quoted('t', _HERE)} OR {removed} = 0)"]
+    same = " AND ".join(
+        f"{quoted('t', name)} IS NOT DISTINCT FROM {quoted('g', name)}"
+        for _, name in _keys(keyed, shown)
+    )
+    return (
+        f"SELECT {', '.join(rows)},\n"
+        f"  {gone} OR ({' AND '.join(certain)}) IS TRUE AS {quoted(CERTAIN)},\n"
+        f"  {gone} AS {quoted(GONE)}\n"
+        f'FROM {groups} AS "g"\n'
+        f'LEFT JOIN (SELECT *, TRUE AS {quoted(_HERE)} FROM {target}) AS "t" ON {same}'
+    )
+
+
+def _keys(keyed: Keyed, shown: Sequence[Shown]) -> list[tuple[str, str]]:
+    """Of each key its column in the input, and the first of the result that shows it."""
+    names: dict[int, str] = {}
+    for column in shown:
+        if column.key is not None:
+            names.setdefault(column.key, column.name)
+    return [(keyed.keys[number][0], name) for number, name in sorted(names.items())]
+
+
+def _aggregates(shown: Sequence[Shown]) -> Mapping[int, Aggregate]:
+    return {
+        number: column.aggregate
+        for number, column in enumerate(shown)
+        if column.aggregate is not None
+    }
+
+
+def _part(what: str, number: int, of: str = "") -> str:
+    return quoted("_".join(filter(None, (what, str(number), of))))
