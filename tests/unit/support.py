@@ -39,6 +39,8 @@ written from those tests (`make docs`).
 | `NO_DATA` | never does anything: the query reads no table |
 | `append` | inserts the new rows |
 | `bag_merge` | removes and adds the exact number of copies of each changed row; needs no key |
+| `merge_aggregates (k)` | replaces the rows with the affected values of `k` by what follows from \
+them and the changed rows; where that is not certain, computes them again |
 | `affected_keys (k)` | deletes the rows with the affected values of `k` and computes them again |
 | `affected_keys ()` | deletes the one row of the result and computes it again |
 | `FULL CODE: …` | builds the table as a whole, for the [reason](reason-codes.md) |
@@ -134,7 +136,9 @@ def _cell(text: str) -> str:
 def _shown(expected: str) -> str:
     """Strategies and codes as code."""
     text = expected.replace("INCREMENTAL ", "")
-    words = r"\b(?:FULL [A-Z_]+|NO_DATA|append|bag_merge|affected_keys \([^)]*\))"
+    words = (
+        r"\b(?:FULL [A-Z_]+|NO_DATA|append|bag_merge|(?:merge_aggregates|affected_keys) \([^)]*\))"
+    )
     return re.sub(words, r"`\g<0>`", text)
 
 

@@ -10,7 +10,17 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 
 from dbt.adapters.dynamic.errors import DynamicTableError, SelfCheckFailed
-from dbt.adapters.dynamic.incremental.merges import WEIGHT, Append, BagMerge, KeyMerge, Merge
+from dbt.adapters.dynamic.incremental.merges import (
+    CERTAIN,
+    GONE,
+    WEIGHT,
+    AggregateMerge,
+    Append,
+    BagMerge,
+    KeyMerge,
+    Merge,
+)
+from dbt.adapters.dynamic.incremental.relations import listed
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
@@ -24,6 +34,7 @@ from dbt.adapters.dynamic.refresh.stages import (
     CheckUniqueKey,
     CountChanges,
     CountKeys,
+    CountUncertain,
     DeleteAll,
     DeleteKeys,
     DeleteRows,
@@ -152,6 +163,8 @@ class Merging:
         if self.gave_up is not None:
             return
         query = merge.recomputed(affected)
+        if isinstance(merge, AggregateMerge):
+            query = yield from self._merged(merge, affected)
         if config.deduplicate:
             yield from self._difference(query, affected, merge.keys)
         else:
@@ -170,6 +183,24 @@ class Merging:
                 raise SelfCheckFailed("a key stands in the table more than once after the merge")
         if not merge.unique or set(merge.keys) != declared:
             yield from self.check_unique_key()
+
+    def _merged(self, merge: AggregateMerge, affected: str) -> Generator[Stage, None, str]:
+        """Merge what can be; returns the query for the new rows of all affected groups."""
+        rows = self._name("merged")
+        yield Recompute(rows, merge.merged(affected, str(self._target)))
+        if self._other_types(rows, self._columns) is not None:
+            return merge.recomputed(affected)
+        yield CountUncertain(rows)
+        query = (
+            f"SELECT {listed(self._columns)}\nFROM {quoted(rows)}\n"
+            f"WHERE {quoted(CERTAIN)} AND NOT {quoted(GONE)}"
+        )
+        if self._outcome.row()[0]:
+            again = self._name("again")
+            uncertain = f"FROM {quoted(rows)} WHERE NOT {quoted(CERTAIN)}"
+            yield AffectedKeys(again, f"SELECT {listed(merge.keys)} {uncertain}")
+            query += f"\nUNION ALL\nFROM (\n{merge.recomputed(again)}\n)"
+        return query
 
     def _difference(
         self, query: str, affected: str | None, keys: tuple[str, ...] = ()

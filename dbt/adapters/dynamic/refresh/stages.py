@@ -84,6 +84,15 @@ class CountKeys(Stage):
 
 
 @dataclass(frozen=True)
+class CountUncertain(Stage):
+    """Count the groups whose new values do not follow from the old ones and the changed rows."""
+
+    kind: ClassVar[str] = "count_uncertain"
+    phase: ClassVar[str] = "recompute"
+    merged: str
+
+
+@dataclass(frozen=True)
 class ChangedRows(Stage):
     """Put the rows to remove and to add into a temporary table, each with its weight."""
 

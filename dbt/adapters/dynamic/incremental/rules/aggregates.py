@@ -113,12 +113,13 @@ def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> st
         shown: the columns of the result.
     """
     added, removed = quoted("g", _ADDED), quoted("g", _REMOVED)
+    names = _key_names(shown)
     rows, certain, alive = [], [], [f"{removed} = 0", f"{added} > 0"]
     gone = "FALSE"
     for number, column in enumerate(shown):
         aggregate = column.aggregate
         if aggregate is None:
-            rows.append(f"{quoted('g', column.name)} AS {quoted(column.name)}")
+            rows.append(f"{quoted('g', names[column.key])} AS {quoted(column.name)}")
             continue
         old = quoted("t", column.name)
         plus, minus = (f'"g".{_part(what, number)}' for what in (_ADDED, _REMOVED))
@@ -162,12 +163,13 @@ def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> st
 
 
 def _keys(keyed: Keyed, shown: Sequence[Shown]) -> list[tuple[str, str]]:
-    """Of each key its column in the input, and the first of the result that shows it."""
-    names: dict[int, str] = {}
-    for column in shown:
-        if column.key is not None:
-            names.setdefault(column.key, column.name)
-    return [(keyed.keys[number][0], name) for number, name in sorted(names.items())]
+    """Of each key its column in the input, and in the result."""
+    return [(keyed.keys[number][0], name) for number, name in sorted(_key_names(shown).items())]
+
+
+def _key_names(shown: Sequence[Shown]) -> dict[int | None, str]:
+    """Of each key the first column of the result that shows it."""
+    return {column.key: column.name for column in reversed(shown) if column.key is not None}
 
 
 def _aggregates(shown: Sequence[Shown]) -> Mapping[int, Aggregate]:

@@ -1,0 +1,107 @@
+"""Aggregates that merge: which groups follow from the old values and the changed rows."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbt.adapters.dynamic.incremental.merges import CERTAIN, AggregateMerge
+from tests.merging import apply
+from tests.unit.lab import Lake
+
+ROWS = (
+    "(1, 5, 'a'), (1, 5, 'b'), (1, NULL, NULL), (2, 7, 'x'), (3, NULL, NULL), (NULL, 1, 'n'), "
+    "(4, 2, 'p'), (4, 3, 'q')"
+)
+KEY = ("lake", "main", "t")
+
+
+@pytest.fixture
+def t(lake: Lake) -> Lake:
+    lake.run(
+        "CREATE TABLE t (k INTEGER, v INTEGER, s VARCHAR)",
+        f"INSERT INTO t VALUES {ROWS}",
+        "CALL ducklake_flush_inlined_data('lake')",
+    )
+    return lake
+
+
+def _recomputed(lake: Lake, query: str, *statements: str) -> list[object]:
+    """Build, change, merge; returns the keys that had to be computed again."""
+    lake.rows(f"CREATE OR REPLACE TEMP TABLE target AS FROM ({query})")
+    pin = lake.pin("t")
+    lake.run(*statements)
+    merge = lake.compile(lake.inline(query)).merge({KEY: lake.change(pin)})
+    assert isinstance(merge, AggregateMerge)
+    apply(lake.connection, "target", merge)
+    for one, other in (("target", f"({query})"), (f"({query})", "target")):
+        assert lake.rows(f"FROM {one} EXCEPT ALL FROM {other}") == []
+    return [row[0] for row in lake.rows(f"SELECT k FROM merged WHERE NOT {CERTAIN} ORDER BY ALL")]
+
+
+@pytest.mark.parametrize(
+    ("shown", "statement", "keys"),
+    [
+        ("count(*)", "DELETE FROM t WHERE k = 2", []),  # no rows are left, as the count says
+        ("count(*)", "UPDATE t SET k = 9 WHERE k = 1 OR k IS NULL", []),
+        ("count(*)", "INSERT INTO t VALUES (NULL, 1, 'n'), (NULL, 1, 'n'), (7, 7, '')", []),
+        ("count(v)", "DELETE FROM t WHERE k = 2", [2]),  # none, or one whose v is NULL
+        ("count(v)", "DELETE FROM t WHERE s = 'a'", []),
+        ("count(v)", "DELETE FROM t WHERE k = 3", [3]),
+        ("sum(v)", "DELETE FROM t WHERE s = 'a'", []),
+        ("sum(v)", "DELETE FROM t WHERE k = 1 AND v = 5", [1]),  # NULL, not 0
+        ("sum(v)", "UPDATE t SET v = -5 WHERE s = 'a'", [1]),  # 0, not NULL
+        ("sum(v)", "UPDATE t SET v = 1 WHERE k = 3", []),  # it was NULL
+        ("sum(v)", "UPDATE t SET v = v + 1", []),
+        ("sum(v)", "INSERT INTO t VALUES (1, NULL, ''), (8, NULL, ''), (2, -7, '')", []),
+        ("sum(v) FILTER (WHERE s > 'a')", "UPDATE t SET s = 'aa' WHERE s = 'a'", []),
+        ("sum(v) FILTER (WHERE s > 'a')", "UPDATE t SET s = '' WHERE s = 'b'", [1]),
+        ("sum(v * 1_000_000_000_000_000_000::HUGEINT)", "INSERT INTO t VALUES (1, 1, '')", [1]),
+        ("min(v)", "DELETE FROM t WHERE s = 'a'", [1]),  # the other 5 is there still
+        ("min(v)", "UPDATE t SET v = 4 WHERE s = 'a'", []),
+        ("min(v)", "UPDATE t SET v = 6 WHERE s = 'a'", [1]),
+        ("min(v)", "UPDATE t SET v = 9 WHERE s = 'q'", []),
+        ("min(v)", "INSERT INTO t VALUES (1, 9, ''), (2, 1, ''), (3, 4, ''), (8, 8, '')", []),
+        ("max(v)", "UPDATE t SET v = 1 WHERE s = 'q'", [4]),
+        ("max(v)", "UPDATE t SET v = 3 WHERE s = 'p'", []),
+        ("max(v)", "UPDATE t SET v = 9 WHERE s = 'q'", []),
+        ("max(s)", "DELETE FROM t WHERE s = 'p'", [4]),  # no count tells that q is left
+        ("max(s) AS m, count(*)", "DELETE FROM t WHERE s = 'p'", []),
+        ("max(s) AS m, count(*)", "DELETE FROM t WHERE k = 4", []),
+        ("max(s) AS m, count(v)", "DELETE FROM t WHERE s = 'p'", []),
+        ("k AS again, count(*)", "INSERT INTO t VALUES (1, 1, ''), (9, 1, '')", []),
+    ],
+)
+def test_groups(t: Lake, shown: str, statement: str, keys: list[object]) -> None:
+    assert _recomputed(t, f"SELECT k, {shown} AS shown FROM t GROUP BY k", statement) == keys
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "avg(v)",
+        "count(DISTINCT v)",
+        "sum(v) + 1",
+        "sum(v::DOUBLE)",
+        "max(v::DOUBLE)",
+        "max([v])",
+        "max(v, 2)",
+        "string_agg(s, ',' ORDER BY s)",
+    ],
+)
+def test_what_does_not_merge(t: Lake, shown: str) -> None:
+    query = f"SELECT k, count(*) AS n, {shown} AS shown FROM t GROUP BY k"
+    pin = t.pin("t")
+    t.run("DELETE FROM t WHERE k = 1")
+    merge = t.compile(t.inline(query)).merge({KEY: t.change(pin)})
+    assert not isinstance(merge, AggregateMerge)
+
+
+def test_a_group_that_the_table_lacks_is_computed(t: Lake) -> None:
+    """Somebody may take rows from a group that the table should have and has not."""
+    query = "SELECT k, count(*) AS n FROM t GROUP BY k"
+    t.rows(f"CREATE OR REPLACE TEMP TABLE target AS FROM ({query}) WHERE k <> 1")
+    pin = t.pin("t")
+    t.run("DELETE FROM t WHERE s = 'a'")
+    merge = t.compile(t.inline(query)).merge({KEY: t.change(pin)})
+    apply(t.connection, "target", merge)
+    assert t.rows("FROM target WHERE k = 1") == [(1, 2)]
