@@ -118,8 +118,9 @@ def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> st
     gone = "FALSE"
     for number, column in enumerate(shown):
         aggregate = column.aggregate
-        if aggregate is None:
+        if column.key is not None:
             rows.append(f"{quoted('g', names[column.key])} AS {quoted(column.name)}")
+        if aggregate is None:
             continue
         old = quoted("t", column.name)
         plus, minus = (f'"g".{_part(what, number)}' for what in (_ADDED, _REMOVED))
@@ -167,7 +168,7 @@ def _keys(keyed: Keyed, shown: Sequence[Shown]) -> list[tuple[str, str]]:
     return [(keyed.keys[number][0], name) for number, name in sorted(_key_names(shown).items())]
 
 
-def _key_names(shown: Sequence[Shown]) -> dict[int | None, str]:
+def _key_names(shown: Sequence[Shown]) -> dict[int, str]:
     """Of each key the first column of the result that shows it."""
     return {column.key: column.name for column in reversed(shown) if column.key is not None}
 
