@@ -114,7 +114,7 @@ def test_connection_that_is_lost_after_the_commit(
 
     in_commit(monkeypatch, after=lose)
     response = changed.run()["by_key"]
-    assert response["_message"] == "INCREMENTAL affected_keys 1/50 keys +1 -1"
+    assert response["_message"] == "INCREMENTAL merge_aggregates 1/50 keys +1 -1"
     ((snapshot,),) = changed.sql("SELECT max(snapshot_id) FROM lake.snapshots()")
     assert response["result_snapshot"] == snapshot
     assert changed.sql(ATTEMPTS) == [("SUCCEEDED", 1)]

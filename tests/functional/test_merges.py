@@ -339,7 +339,7 @@ def test_odd_column_names(project: LakeProject, deduplicate: bool) -> None:
     assert {
         name: (one["refresh_action"], one["strategy"]) for name, one in project.run().items()
     } == {
-        "keyed": ("INCREMENTAL", "affected_keys"),
+        "keyed": ("INCREMENTAL", "merge_aggregates"),
         "bag": ("INCREMENTAL", "bag_merge"),
         "declared": ("INCREMENTAL", "bag_merge"),
         "windowed": ("INCREMENTAL", "affected_keys"),

@@ -42,11 +42,11 @@ def test_merge_by_affected_keys(project: LakeProject) -> None:
     )
     merged = project.run("--write-json")["by_customer"]
     assert merged["refresh_action"] == "INCREMENTAL"
-    assert merged["strategy"] == "affected_keys"
+    assert merged["strategy"] == "merge_aggregates"
     # 3 and 5 (moved), NULL and 77 (new), 7 (gone)
     assert (merged["affected_keys"], merged["total_keys"]) == (5, 20)
     assert (merged["rows_inserted"], merged["rows_deleted"]) == (4, 3)
-    assert merged["_message"] == "INCREMENTAL affected_keys 5/20 keys +4 -3"
+    assert merged["_message"] == "INCREMENTAL merge_aggregates 5/20 keys +4 -3"
     # What the feed must add up to was counted when the refresh was planned.
     assert 'count(*) FROM "lake"."raw"' not in project.statements("by_customer")
     written = json.loads((project.folder / "target" / "run_results.json").read_text())

@@ -85,8 +85,8 @@ def test_every_way_of_merging(project: LakeProject) -> None:
     merged = {name: one["strategy"] for name, one in project.run().items()}
     assert appended == {**merged, "rows_of_it": "append"}
     assert merged == {
-        "by_key": "affected_keys",
-        "differing": "affected_keys",
+        "by_key": "merge_aggregates",
+        "differing": "merge_aggregates",
         "rows_of_it": "bag_merge",
         "replaced": "full",
     }
