@@ -62,6 +62,7 @@ class Compiled:
         unique_key: columns that identify a row, as the user declared, lower case.
         settled: what DuckDB may decide one way or the other was written down (see `text`): the
             order of window functions, NULLs in an ASOF join.
+        grouped: DuckDB's types of the columns of the groups that the result shows, if it does.
     """
 
     top: Node
@@ -69,6 +70,7 @@ class Compiled:
     columns: Mapping[SourceKey, frozenset[str]]
     unique_key: tuple[str, ...]
     settled: bool
+    grouped: Mapping[str, str]
 
     @property
     def text(self) -> str:
@@ -170,20 +172,28 @@ class Compiled:
         if not (keyed_by.unique and node.keys and node.aggregates):
             return None
         names = {name: name for name in self.top.columns}
+        cast: set[str] = set()
         while isinstance(top, Block):
             (item,) = top.items
-            if top.where or item.node is None or not set(names.values()) <= set(top.plain):
+            below = {**top.casts, **top.plain}
+            if top.where or item.node is None or not set(names.values()) <= set(below):
                 return None
-            names = {shown: top.plain[column][1] for shown, column in names.items()}
+            if any(name in cast for name, column in names.items() if column not in top.plain):
+                return None  # what a type between has lost is not known
+            cast |= {name for name, column in names.items() if column not in top.plain}
+            names = {name: below[column][1] for name, column in names.items()}
             top = item.node
         shown = []
         for name, column in names.items():
-            kind = self.types[name]
-            key = node.outputs.index(column) if column in node.outputs else None
-            aggregate = node.aggregates.get(column)
-            if key is None and (aggregate is None or not aggregates.mergeable(aggregate, kind)):
+            kind, aggregate = self.types[name], node.aggregates.get(column)
+            if column in node.outputs and name not in cast:
+                shown.append(aggregates.Shown(name, kind, node.outputs.index(column), None))
+            elif aggregate is None or not aggregates.mergeable(
+                aggregate, self.grouped[column], kind
+            ):
                 return None
-            shown.append(aggregates.Shown(name, kind, key, None if key is not None else aggregate))
+            else:
+                shown.append(aggregates.Shown(name, kind, None, aggregate))
         return shown
 
     def _matchable(self) -> tuple[str, ...]:
@@ -290,7 +300,12 @@ def _compile(
         columns = {key: frozenset(read) for key, read in builder.columns.items()}
         types = dict(zip(names, (kind for _, kind in wanted), strict=True))
         settled = settle or query.asof
-        compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settled)
+        keyed_by = _keys_of(top, lambda _: False)
+        grouped: dict[str, str] = {}
+        if keyed_by is not None and keyed_by.node.aggregates:
+            node = keyed_by.node
+            grouped = dict(zip(node.columns, builder.types(node), strict=True))
+        compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settled, grouped)
         compiled.check()
         return compiled, builder.correlated
 

@@ -114,6 +114,7 @@ class Block:
         where: the conjuncts of WHERE; they may hold markers.
         outputs: the SQL of each column by name; it may hold markers.
         plain: outputs that are a column of an item: alias and name.
+        casts: outputs that are a column of an item, cast to another type.
         equalities: pairs of columns (alias, name) of linear items that WHERE or ON equates.
         relations: what the markers stand for.
         subqueries: the queries within expressions.
@@ -133,6 +134,7 @@ class Block:
     expands: bool = False
     open: frozenset[str] = frozenset()
     rows_open: bool = False
+    casts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:

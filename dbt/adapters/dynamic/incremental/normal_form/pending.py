@@ -142,6 +142,12 @@ class Pending:
             where=where,
             outputs=dict(outputs),
             plain=plain,
+            casts={
+                output: column
+                for output, tree in trees.items()
+                # Not TRY_CAST, which is one of its kinds, and makes NULLs.
+                if type(tree) is exp.Cast and (column := plain_column(tree.this)) is not None
+            },
             equalities=tuple(self.equalities),
             relations=tuple(self.relations),
             subqueries=tuple(self.subqueries),

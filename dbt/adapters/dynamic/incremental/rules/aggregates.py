@@ -12,6 +12,7 @@ is known, and then the group is recomputed:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,23 +25,11 @@ _ADDED, _REMOVED = "dbt_dynamic_added", "dbt_dynamic_removed"
 _HERE = "dbt_dynamic_here"
 # Where more than these bits count, a lake has lost some (lake/types.py).
 _EXACT_UP_TO = 2**53
-_ORDERED = (
-    "BIGINT",
-    "BOOLEAN",
-    "DATE",
-    "DECIMAL",
-    "INTEGER",
-    "SMALLINT",
-    "TIMESTAMP",
-    "TINYINT",
-    "UBIGINT",
-    "UINTEGER",
-    "USMALLINT",
-    "UTINYINT",
-    "UUID",
-    "VARCHAR",
+_INTEGERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
+    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
 )
-_SUMMED = ("DECIMAL", "HUGEINT")
+_ORDERED = ("BOOLEAN", "DATE", "DECIMAL", "TIMESTAMP", "UUID", "VARCHAR", *_INTEGERS)
 
 
 @dataclass(frozen=True)
@@ -60,13 +49,33 @@ class Shown:
     aggregate: Aggregate | None
 
 
-def mergeable(aggregate: Aggregate, kind: str) -> bool:
-    """Whether values of a type that a lake gives back can be merged."""
-    if aggregate.function == "count":
-        return True
-    if aggregate.function == "sum":
-        return kind.startswith(_SUMMED) and not kind.endswith("[]")
-    return kind.startswith(_ORDERED) and not kind.endswith("[]")
+def mergeable(aggregate: Aggregate, computed: str, shown: str) -> bool:
+    """Whether values can be merged as a lake gives them back.
+
+    Args:
+        aggregate: the aggregate.
+        computed: the type that it has.
+        shown: the type that the result has, which may be a cast.
+    """
+    if shown != computed:
+        before, after = _scale(computed), _scale(shown)
+        if before is None or after is None or before > after:
+            return False
+    if aggregate.function in ("count", "sum"):
+        return _scale(shown) is not None
+    return shown.startswith(_ORDERED) and not shown.endswith("[]")
+
+
+def _scale(kind: str) -> int | None:
+    """The digits behind the point of an exact number's type; None for other types.
+
+    >>> _scale("DECIMAL(38,2)"), _scale("BIGINT"), _scale("DOUBLE"), _scale("BIGINT[]")
+    (2, 0, None, None)
+    """
+    if kind in _INTEGERS:
+        return 0
+    found = re.fullmatch(r"DECIMAL\(\d+,\s*(\d+)\)", kind)
+    return int(found[1]) if found else None
 
 
 def changed_groups(keyed: Keyed, shown: Sequence[Shown], relations: Relations) -> str:
@@ -137,8 +146,6 @@ def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> st
             )
             certain.append(f"({went} = 0 OR {value} <> 0)")
             alive.append(f"coalesce({value} <> 0, FALSE)")
-            if "HUGEINT" in column.kind:
-                certain.append(f"coalesce(abs({old}) < {_EXACT_UP_TO}, TRUE)")
         else:
             first, beyond, upto = (
                 ("least", ">", "<=") if aggregate.function == "min" else ("greatest", "<", ">=")
@@ -148,6 +155,8 @@ def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> st
                 f"({minus} IS NULL OR coalesce({minus} {beyond} {old}, FALSE) "
                 f"OR coalesce({plus} {upto} {old}, FALSE))"
             )
+        if column.kind == "HUGEINT":
+            certain.append(f"coalesce(abs({old}) < {_EXACT_UP_TO}, TRUE)")
         rows.append(f"CAST({value} AS {column.kind}) AS {quoted(column.name)}")
     certain += [f"({' OR '.join(alive)})", f"({quoted('t', _HERE)} OR {removed} = 0)"]
     same = " AND ".join(
