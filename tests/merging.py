@@ -18,6 +18,12 @@ from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.lowering import lower
 
 
+def read_feeds(connection: DuckDBPyConnection, merge: Merge) -> None:
+    """Make the temporary tables that the texts of a merge read."""
+    for name, feed in merge.feeds.items():
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {lower(feed)}")
+
+
 def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
     """Bring a table to the new versions.
 
@@ -33,6 +39,7 @@ def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
     def run(sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
+    read_feeds(connection, merge)
     if isinstance(merge, Append):
         run(f"INSERT INTO {target} {lower(merge.rows)}")
         return

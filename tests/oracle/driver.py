@@ -433,11 +433,13 @@ def _shown(change: SourceChange) -> str:
 
 
 def _texts(merge: Merge) -> list[tuple[str, str]]:
+    feeds = list(merge.feeds.items())
     if isinstance(merge, Append):
-        return [("append", merge.rows)]
+        return [*feeds, ("append", merge.rows)]
     if isinstance(merge, BagMerge):
-        return [("bag merge", merge.delta)]
+        return [*feeds, ("bag merge", merge.delta)]
     return [
+        *feeds,
         (f"keys {merge.keys}, unique {merge.unique}", merge.affected),
         ("recomputed", merge.recomputed("affected")),
     ]

@@ -20,7 +20,7 @@ from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import NotIncremental
 from dbt.adapters.dynamic.refresh.decision import over_threshold
-from tests.merging import apply
+from tests.merging import apply, read_feeds
 from tests.unit.lab import Lake, instance
 
 SCALE_FACTOR = 0.01
@@ -161,6 +161,7 @@ class Workload:
             self._execute(f"CREATE OR REPLACE TEMP TABLE {target} AS {lower(query.at())}")
             return f"full, {refusal.reason.code}"
         config = DynamicTableConfig()
+        read_feeds(self.connection, merge)
         if isinstance(merge, Append):
             did = "append"
         elif isinstance(merge, BagMerge):

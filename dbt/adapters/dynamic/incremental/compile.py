@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -106,7 +106,7 @@ class Compiled:
                 f"the statement for this change would consist of {statement.ctes:,} queries,"
                 f" more than {_MOST_CTES}",
             )
-        return merge
+        return replace(merge, feeds=statement.feeds)
 
     def _merge(self, statement: Statement, changes: Mapping[SourceKey, SourceChange]) -> Merge:
         names = listed(self.top.columns)

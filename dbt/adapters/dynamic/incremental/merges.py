@@ -5,8 +5,8 @@ All texts are in the pinned-query language. Which way a query gets is decided in
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 # The column behind a changed row's own columns: how many copies of the row appear (positive) or
 # disappear (negative).
@@ -14,7 +14,19 @@ WEIGHT = "dbt_dynamic_weight"
 
 
 @dataclass(frozen=True)
-class Append:
+class FromFeeds:
+    """What all ways begin with.
+
+    Attributes:
+        feeds: by name of a temporary table the SQL for it: the changed rows of one source each.
+            The other texts read them; DuckDB knows how few they are when it plans those.
+    """
+
+    feeds: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Append(FromFeeds):
     """Only rows were added, and each added row adds rows to the result: INSERT is all.
 
     Attributes:
@@ -25,7 +37,7 @@ class Append:
 
 
 @dataclass(frozen=True)
-class BagMerge:
+class BagMerge(FromFeeds):
     """Remove and add the exact number of copies of each row; the result needs no key.
 
     Attributes:
@@ -40,7 +52,7 @@ class BagMerge:
 
 
 @dataclass(frozen=True)
-class KeyMerge:
+class KeyMerge(FromFeeds):
     """Delete the rows of the affected keys and insert the recomputed ones.
 
     Attributes:

@@ -33,6 +33,9 @@ class Statement:
     Args:
         columns: the columns that the query reads of each source.
         changes: what happened to each source; empty where only new versions are read.
+
+    Attributes:
+        feeds: by name of a temporary table that the statement reads the SQL for it.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Statement:
     ) -> None:
         self.columns = columns
         self.changes = changes or {}
+        self.feeds: dict[str, str] = {}
         self._ctes: dict[str, tuple[str, str]] = {}
         self._known: dict[object, str] = {}
         self._changed: dict[int, bool] = {}
@@ -101,8 +105,9 @@ class Statement:
         known = (id(node), "delta")
         if known not in self._known:
             if isinstance(node, Scan):
-                text = scan.delta(node, self)
-            elif isinstance(node, Block):
+                self._known[known] = self._feed(node)
+                return self._known[known]
+            if isinstance(node, Block):
                 text = block.delta(node, self)
             elif isinstance(node, Keyed):
                 text = keyed.delta(node, self)
@@ -111,6 +116,13 @@ class Statement:
             # Small and read several times; a table's feed is expensive to read twice.
             self._known[known] = self.define(f"{node.name}_delta", text, materialized=True)
         return self._known[known]
+
+    def _feed(self, node: Scan) -> str:
+        """A table's changed rows, as a statement of their own."""
+        own = Statement(self.columns, self.changes)
+        name = f"dbt_dynamic_feed_{len(self.feeds) + 1}_{node.name}"
+        self.feeds[name] = own.write(scan.delta(node, own))
+        return quoted(name)
 
     def keys_of(self, relation: str, columns: tuple[str, ...]) -> str:
         """The distinct values of columns of a relation, as a relation."""

@@ -40,6 +40,7 @@ from dbt.adapters.dynamic.refresh.stages import (
     DeleteRows,
     Difference,
     DropTemporary,
+    Feed,
     Insert,
     InsertRows,
     Recompute,
@@ -86,6 +87,9 @@ class Merging:
 
     def stages(self, merge: Merge) -> Iterator[Stage]:
         """The stages of a merge; with `gave_up` set the table is untouched and to be rebuilt."""
+        for name, feed in merge.feeds.items():
+            self.temporary.append(name)
+            yield Feed(name, feed)
         if isinstance(merge, Append):
             query = yield from self._computed(merge.rows)
             self._begin_to_write()

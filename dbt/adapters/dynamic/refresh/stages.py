@@ -62,6 +62,16 @@ class DeleteAll(Stage):
 
 
 @dataclass(frozen=True)
+class Feed(Stage):
+    """Put the changed rows of a source into a temporary table, each with its weight."""
+
+    kind: ClassVar[str] = "feed"
+    phase: ClassVar[str] = "changes"
+    feed: str
+    query: str
+
+
+@dataclass(frozen=True)
 class AffectedKeys(Stage):
     """Put the keys whose rows may differ into a temporary table."""
 
