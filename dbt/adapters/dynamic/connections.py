@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, ClassVar
@@ -29,11 +29,15 @@ class DynamicConnectionManager(DuckDBConnectionManager):
     """The connection manager of the adapter ``dynamic``.
 
     The environment is kept on the parent class: dbt-duckdb's other modules look for it there.
+
+    Attributes:
+        other_writes: how often something else than a refresh began to write to the lakes.
     """
 
     TYPE = "dynamic"
     _TURN = Turn()
     _DISABLED_BEFORE: ClassVar[str | None] = None
+    other_writes: ClassVar[int] = 0
 
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
@@ -157,7 +161,7 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         connection = self.get_thread_connection()
         taken = False
         if self._has_lakes(connection) and not self._TURN.reads(connection):
-            taken = self._TURN.join(connection) if reading else self._TURN.take(connection)
+            taken = self._TURN.join(connection) if reading else self._take(connection)
         try:
             yield
         finally:
@@ -192,11 +196,15 @@ class DynamicConnectionManager(DuckDBConnectionManager):
             return super().add_select_query(sql)
 
     def begin(self) -> Any:
-        return self._begin(reading=False)
+        return self._begin(self._take)
+
+    def begin_refresh(self) -> None:
+        """Begin a transaction that writes to a dynamic table and to its state, no more."""
+        self._begin(self._TURN.take)
 
     def begin_reading(self) -> None:
         """Begin a transaction that writes nothing to a lake; others may read at the same time."""
-        self._begin(reading=True)
+        self._begin(self._TURN.join)
 
     def reads_only(self) -> bool:
         """Whether the open transaction was begun to read."""
@@ -213,17 +221,21 @@ class DynamicConnectionManager(DuckDBConnectionManager):
         if not self._TURN.reads(self.get_thread_connection()):
             return False
         self.commit()
-        self.begin()
+        self.begin_refresh()
         return True
 
-    def _begin(self, reading: bool) -> Any:
+    def _take(self, connection: Connection) -> bool:
+        """Take the turn for something else than a refresh."""
+        taken = self._TURN.take(connection)
+        if taken:
+            DynamicConnectionManager.other_writes += 1
+        return taken
+
+    def _begin(self, take: Callable[[Connection], bool]) -> Any:
         connection = self.get_thread_connection()
         if connection.transaction_open or not self._has_lakes(connection):
             return super().begin()
-        if reading:
-            self._TURN.join(connection)
-        else:
-            self._TURN.take(connection)
+        take(connection)
         try:
             return super().begin()
         except BaseException:

@@ -16,7 +16,12 @@ from dbt.adapters.base import BaseRelation
 from dbt.adapters.base.meta import available
 from dbt.adapters.contracts.connection import AdapterResponse
 from dbt.adapters.duckdb.impl import DuckDBAdapter
-from dbt.adapters.dynamic.config import SNOWFLAKE_KEYS, DynamicTableConfig, RefreshMode
+from dbt.adapters.dynamic.config import (
+    SNOWFLAKE_KEYS,
+    Consistency,
+    DynamicTableConfig,
+    RefreshMode,
+)
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.errors import (
     BeingMaintained,
@@ -26,7 +31,7 @@ from dbt.adapters.dynamic.errors import (
     TurnNeeded,
 )
 from dbt.adapters.dynamic.faults import fault_point
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog, NotRemembered
 from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.maintenance.run import maintain
@@ -37,6 +42,7 @@ from dbt.adapters.dynamic.query.reasons import Explained
 from dbt.adapters.dynamic.refresh.copies import Copies, copy_name
 from dbt.adapters.dynamic.refresh.history import failure_row
 from dbt.adapters.dynamic.refresh.invocation import Invocation
+from dbt.adapters.dynamic.refresh.look import Look, Looks, look
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.refresh import Refresh
 from dbt.adapters.dynamic.refresh.retry import (
@@ -54,6 +60,7 @@ from dbt.adapters.dynamic.refresh.tracking import (
 )
 from dbt.adapters.dynamic.refresh.verify import Verified, Verifier
 from dbt.adapters.dynamic.relation import DynamicRelation, relation_key
+from dbt.adapters.dynamic.response import RefreshAction
 from dbt.adapters.events.logging import AdapterLogger
 
 logger = AdapterLogger("dynamic")
@@ -86,6 +93,7 @@ class DynamicAdapter(DuckDBAdapter):
                 "pip install --force-reinstall --no-deps sqlglot."
             )
         self._invocation = Invocation()
+        self._looks = Looks(self._look, lambda: self.connections.other_writes)
         self._catalogs: dict[str, LakeCatalog] = {}
         self._session = Session(
             self._rows,
@@ -247,6 +255,8 @@ class DynamicAdapter(DuckDBAdapter):
             partial=partial,
             tracked=tracked_sources(model, graph, self.config.credentials.lakes),
         )
+        if not model["config"].get("pre-hook") and self._left_alone(facts, caller):
+            return ""
         forced: Explained | None = None
         reading_first = self.config.threads > 1
         uncertain: Refresh | None = None
@@ -263,7 +273,7 @@ class DynamicAdapter(DuckDBAdapter):
                 if reading_first:
                     self.connections.begin_reading()
                 else:
-                    self.connections.begin()
+                    self.connections.begin_refresh()
                 refresh = Refresh(
                     facts,
                     self._session,
@@ -282,6 +292,8 @@ class DynamicAdapter(DuckDBAdapter):
                 self.connections.commit()
                 fault_point("after_commit")
                 refresh.committed(time.perf_counter() - committing)
+                if refresh.decision.action is RefreshAction.NO_DATA:
+                    self._looks.unchanged(facts.key[0])
                 return ""  # what the call block renders to
             except TurnNeeded as why:
                 logger.debug(f"{facts.dynamic_table} starts over, with nobody beside: {why}")
@@ -322,6 +334,33 @@ class DynamicAdapter(DuckDBAdapter):
                     error.msg = f"{error.msg}\n{advice}"
                 self._record_failure(facts, started_at, attempt, error)
                 raise
+
+    def _left_alone(self, model: Model, caller: Callable[[Refresh], Any]) -> bool:
+        """Leave a table alone, without a transaction, if a look at the lakes says that it may be.
+
+        Not where the model wants to know what the lakes hold at this very moment.
+        """
+        now = model.config.consistency is Consistency.LATEST
+        if model.full_refresh or model.partial or model.tracked or now:
+            return False
+        try:
+            seen = self._looks.at(model.key[0])
+            if seen is None:
+                return False
+            invocation = (self._invocation, get_invocation_id())
+            refresh = Refresh(model, self._session, self._lakes(), *invocation, look=seen)
+        except (DbtRuntimeError, NotRemembered):
+            return False  # a refresh says what is wrong
+        caller(refresh)
+        refresh.committed(0.0)
+        return True
+
+    def _look(self, lake: str) -> Look:
+        self.connections.begin_reading()
+        try:
+            return look(self._rows, self._lakes(), self._invocation, lake)
+        finally:
+            self.connections.rollback_if_open()
 
     @available
     def dynamic_table_rows(self, sql: str) -> list[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ answer cannot move while other processes commit. No data file is opened.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -91,6 +92,15 @@ def parse_changes(changes_made: str) -> dict[int, frozenset[str]]:
     return {table_id: frozenset(kinds) for table_id, kinds in words.items()}
 
 
+class NotRemembered(Exception):
+    """A question to a lake that must be answered from memory, and was not asked before."""
+
+
+def not_remembered(sql: str) -> list[tuple[Any, ...]]:
+    """What runs statements where all is answered from memory."""
+    raise NotRemembered(sql)
+
+
 class LakeCatalog:
     """One attached DuckLake, asked through its metadata.
 
@@ -107,6 +117,41 @@ class LakeCatalog:
         self._tables: dict[tuple[str, str, _SchemaState], TableVersion | None] = {}
         self._views: dict[tuple[str, str, _SchemaState], ViewVersion | None] = {}
         self._schemas: dict[_SchemaState, frozenset[str]] = {}
+        # All tables and views by schema and name; there are no others.
+        self._listed: dict[_SchemaState, frozenset[tuple[str, str]]] = {}
+
+    def remember(self, tables: Collection[tuple[str, str, int]], snapshot: int) -> None:
+        """Ask what relations there are by few questions, for `from_memory`.
+
+        Args:
+            tables: by schema and name in lower case and snapshot: their columns, too.
+            snapshot: where every name shall be known.
+        """
+        state = self._state_of_schemas(snapshot)
+        if state not in self._listed:
+            views = self._views_at(snapshot)
+            self._views.update(((*key, state), view) for key, view in views.items())
+            named = {(fold(schema), fold(name)) for _, schema, name in self.tables(snapshot)}
+            self._listed[state] = frozenset(named | views.keys())
+        self.schemas(snapshot)
+        keys = {(*table[:2], self._state_of_schemas(table[2])): table for table in tables}
+        unknown = [table for key, table in keys.items() if key not in self._tables]
+        found = self._tables_at(unknown) if unknown else {}
+        for key, table in keys.items():
+            self._tables.setdefault(key, found.get(table))
+
+    def from_memory(self) -> LakeCatalog:
+        """The same lake, which answers what it was asked before.
+
+        Its answers hold: all are of snapshots, of which nothing moves. They hold outside of a
+        transaction, too, where those snapshots may have expired.
+
+        Raises:
+            NotRemembered: by all its methods, for everything else.
+        """
+        remembered = copy.copy(self)
+        remembered._rows = not_remembered
+        return remembered
 
     def metadata(self, table: str) -> str:
         """The quoted name of a metadata table."""
@@ -124,6 +169,9 @@ class LakeCatalog:
         options = self._rows(f"SELECT options['metadata_schema'] {attached}")
         if options and options[0][0] is not None:
             return (options[0][0],)
+        secrets = "SELECT 1 FROM duckdb_secrets() WHERE type = 'ducklake'"
+        if not self._rows(secrets):
+            return ()  # the catalog's own
         metadata = literal(f"__ducklake_metadata_{self.database}")
         if self.kind == "postgres":  # whose tables DuckDB does not list
             tables = "SELECT schemaname FROM pg_tables WHERE tablename = ''ducklake_snapshot''"
@@ -134,8 +182,7 @@ class LakeCatalog:
                 f"WHERE table_name = 'ducklake_snapshot' AND database_name = {metadata}"
             )
         schemas = [schema for (schema,) in self._rows(question)]
-        secrets = "SELECT 1 FROM duckdb_secrets() WHERE type = 'ducklake'"
-        if len(schemas) > 1 and self._rows(secrets):
+        if len(schemas) > 1:
             raise DynamicTableError(
                 f"The catalog of the lake '{self.database}' has metadata in the schemas "
                 f"{', '.join(sorted(schemas))}, and a secret decides which is meant, where "
@@ -219,59 +266,78 @@ class LakeCatalog:
         """
         state = self._state_of_schemas(snapshot)
         unknown = [key for key in names if (*key, state) not in self._tables]
+        if state in self._listed:
+            unknown = [key for key in unknown if key in self._listed[state]]
         if unknown:
             found = self._tables_named(unknown, snapshot)
             self._tables.update(((*key, state), found.get(key)) for key in unknown)
-        versions = {key: self._tables[(*key, state)] for key in names}
+        versions = {key: self._tables.get((*key, state)) for key in names}
         return {key: version for key, version in versions.items() if version is not None}
 
     def _tables_named(
         self, names: Collection[tuple[str, str]], snapshot: int
     ) -> dict[tuple[str, str], TableVersion]:
-        listed = ", ".join(f"({literal(schema)}, {literal(name)})" for schema, name in names)
+        found = self._tables_at({(*key, snapshot) for key in names})
+        return {(schema, name): version for (schema, name, _), version in found.items()}
+
+    def _tables_at(
+        self, names: Collection[tuple[str, str, int]]
+    ) -> dict[tuple[str, str, int], TableVersion]:
+        """Tables by schema and name in lower case and snapshot, each as it was at that."""
+        listed = ", ".join(
+            f"({literal(schema)}, {literal(name)}, {snapshot:d})"
+            for schema, name, snapshot in sorted(names)
+        )
         rows = self._rows(
-            "SELECT t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name, "
+            "SELECT w.snapshot, t.table_id, t.table_uuid::VARCHAR, s.schema_name, t.table_name, "
             "c.column_id, c.column_name, c.column_type, c.parent_column "
-            f"FROM {self.metadata('ducklake_table')} t "
-            f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
+            f"FROM (VALUES {listed}) w(schema, name, snapshot) "
+            f"JOIN {self.metadata('ducklake_table')} t "
+            f"ON {folded('t.table_name')} = w.name AND {_live('w.snapshot', 't')} "
+            f"JOIN {self.metadata('ducklake_schema')} s ON s.schema_id = t.schema_id "
+            f"AND {folded('s.schema_name')} = w.schema AND {_live('w.snapshot', 's')} "
             f"LEFT JOIN {self.metadata('ducklake_column')} c "
-            f"ON c.table_id = t.table_id AND {_live(snapshot, 'c')} "
-            f"WHERE ({folded('s.schema_name')}, {folded('t.table_name')}) IN ({listed}) "
-            f"AND {_live(snapshot, 't')} AND {_live(snapshot, 's')} "
-            "ORDER BY t.table_id, c.column_order, c.column_id"
+            f"ON c.table_id = t.table_id AND {_live('w.snapshot', 'c')} "
+            "ORDER BY w.snapshot, t.table_id, c.column_order, c.column_id"
         )
         tables = {}
-        for (table_id, uuid, schema, name), group in groupby(rows, key=lambda row: row[:4]):
-            columns = _top_level([row[4:] for row in group if row[4] is not None])
+        for (snapshot, table_id, uuid, schema, name), group in groupby(
+            rows, key=lambda row: row[:5]
+        ):
+            columns = _top_level([row[5:] for row in group if row[5] is not None])
             version = TableVersion(int(table_id), uuid, schema, name, columns)
-            tables[fold(schema), fold(name)] = version
+            tables[fold(schema), fold(name), int(snapshot)] = version
         return tables
 
     def view(self, schema: str, name: str, snapshot: int) -> ViewVersion | None:
         """The view of this name (any case) at a snapshot, or None."""
-        key = fold(schema), fold(name), self._state_of_schemas(snapshot)
-        if key not in self._views:
-            self._views[key] = self._view_named(schema, name, snapshot)
-        return self._views[key]
+        name_key, state = (fold(schema), fold(name)), self._state_of_schemas(snapshot)
+        key = (*name_key, state)
+        if key not in self._views and state not in self._listed:
+            self._views[key] = self._views_at(snapshot, name_key).get(name_key)
+        return self._views.get(key)
 
-    def _view_named(self, schema: str, name: str, snapshot: int) -> ViewVersion | None:
+    def _views_at(
+        self, snapshot: int, name: tuple[str, str] | None = None
+    ) -> dict[tuple[str, str], ViewVersion]:
+        """All views at a snapshot, or those of a name, by schema and name in lower case."""
+        key = f"({folded('s.schema_name')}, {folded('v.view_name')})"
+        only = f"{key} = ({literal(name[0])}, {literal(name[1])}) AND " if name else ""
         rows = self._rows(
             "SELECT s.schema_name, v.view_name, v.sql, v.column_aliases "
             f"FROM {self.metadata('ducklake_view')} v "
             f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
-            f"WHERE {folded('v.view_name')} = {literal(fold(name))} "
-            f"AND {folded('s.schema_name')} = {literal(fold(schema))} "
-            f"AND {_live(snapshot, 'v')} AND {_live(snapshot, 's')}"
+            f"WHERE {only}{_live(snapshot, 'v')} AND {_live(snapshot, 's')}"
         )
-        if not rows:
-            return None
-        schema_name, view_name, sql, aliases = rows[0]
-        return ViewVersion(
-            schema_name,
-            view_name,
-            sql.replace("{DUCKLAKE_CATALOG}", quoted(self.database)),
-            tuple(part[1:-1].replace('""', '"') for part in _QUOTED.findall(aliases or "")),
-        )
+        return {
+            (fold(schema_name), fold(view_name)): ViewVersion(
+                schema_name,
+                view_name,
+                sql.replace("{DUCKLAKE_CATALOG}", quoted(self.database)),
+                tuple(part[1:-1].replace('""', '"') for part in _QUOTED.findall(aliases or "")),
+            )
+            for schema_name, view_name, sql, aliases in rows
+        }
 
     def relations(self, schema: str, snapshot: int) -> list[tuple[str, str]]:
         """Name and kind (``table`` or ``view``) of all relations of a schema (any case)."""
@@ -454,10 +520,10 @@ def _top_level(rows: list[tuple[Any, ...]]) -> tuple[Column, ...]:
     )
 
 
-def _live(snapshot: int, alias: str = "") -> str:
-    """The condition that a metadata row is valid at a snapshot."""
+def _live(snapshot: int | str, alias: str = "") -> str:
+    """The condition that a metadata row is valid at a snapshot: a number, or a column's name."""
     prefix = f"{alias}." if alias else ""
     return (
-        f"{prefix}begin_snapshot <= {snapshot:d} "
-        f"AND ({prefix}end_snapshot IS NULL OR {prefix}end_snapshot > {snapshot:d})"
+        f"{prefix}begin_snapshot <= {snapshot} "
+        f"AND ({prefix}end_snapshot IS NULL OR {prefix}end_snapshot > {snapshot})"
     )

@@ -15,24 +15,37 @@ class CommitLog:
 
     Args:
         lakes: the attached lakes by lower-case name.
+
+    Attributes:
+        lakes: the same.
     """
 
     def __init__(self, lakes: Mapping[str, LakeCatalog]) -> None:
-        self._lakes = lakes
+        self.lakes = lakes
         self._now: dict[str, int] = {}
         self._known: dict[str, tuple[int, list[Commit]]] = {}
+
+    def from_memory(self) -> CommitLog:
+        """The same log, which says what it was asked before; that may be kept.
+
+        It raises NotRemembered where it was not, as its lakes do.
+        """
+        remembered = CommitLog({name: lake.from_memory() for name, lake in self.lakes.items()})
+        remembered._now = dict(self._now)
+        remembered._known = dict(self._known)
+        return remembered
 
     def now(self, lake: str) -> int:
         """The snapshot of a lake that the transaction sees."""
         if lake not in self._now:
-            self._now[lake] = self._lakes[lake].current_snapshot()
+            self._now[lake] = self.lakes[lake].current_snapshot()
         return self._now[lake]
 
     def since(self, lake: str, snapshot: int) -> list[Commit]:
         """The commits of a lake from a snapshot on, oldest first, without those that expired."""
         asked, known = self._known.get(lake, (self.now(lake) + 1, []))
         if snapshot < asked:
-            asked, known = snapshot, self._lakes[lake].commits(snapshot - 1, self.now(lake))
+            asked, known = snapshot, self.lakes[lake].commits(snapshot - 1, self.now(lake))
             self._known[lake] = asked, known
         return [commit for commit in known if commit.snapshot_id >= snapshot]
 

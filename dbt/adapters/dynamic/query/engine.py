@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 from dbt.adapters.dynamic.lake.catalog import Rows
 from dbt.adapters.dynamic.names import fold, literal
@@ -11,6 +12,9 @@ from dbt.adapters.dynamic.query.functions import FunctionFact
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.tree import Tree, only_computes, reads
 
+# Where DuckDB's own functions are. Without it DuckDB looks into the lake first, for which DuckLake
+# begins a transaction: ten times as long as what is asked here.
+_SYSTEM = "system.main"
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _WORD = re.compile(r"[a-z_]\w*")
 
@@ -50,7 +54,7 @@ class Engine:
         answer = json.loads(
             self._rows(
                 # Not skip_empty: of ROLLUP (a) it leaves what GROUP BY a is.
-                f"SELECT json_serialize_sql({literal(sql)}, skip_null := true, "
+                f"SELECT {_SYSTEM}.json_serialize_sql({literal(sql)}, skip_null := true, "
                 "skip_default := true)"
             )[0][0]
         )
@@ -69,6 +73,20 @@ class Engine:
     def describe(self, sql: str) -> list[tuple[str, str]]:
         """Names and types of a query's columns; `sql` may hold pins."""
         return [(row[0], row[1]) for row in self._rows(f"DESCRIBE {lower(sql)}")]
+
+    def where(self) -> tuple[str, str]:
+        """The database and the schema of names that say none."""
+        database, schema = self._rows(
+            f"SELECT {_SYSTEM}.current_database(), {_SYSTEM}.current_schema()"
+        )[0]
+        return database, schema
+
+    def settings(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """What settings of the session are; to list all that there are takes longer."""
+        values = ", ".join(
+            f"{_SYSTEM}.current_setting({literal(name)})::VARCHAR" for name in names
+        )
+        return list(zip(names, self._rows(f"SELECT {values}")[0], strict=True))
 
     def plan(self, sql: str) -> None:
         """Let DuckDB plan a query, which refuses more than its binder does.

@@ -16,7 +16,12 @@ from dbt.adapters.dynamic.config import Consistency
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+from dbt.adapters.dynamic.lake.catalog import (
+    Commit,
+    LakeCatalog,
+    NotRemembered,
+    not_remembered,
+)
 from dbt.adapters.dynamic.lake.changes import (
     FROM_STATISTICS,
     ChangeKind,
@@ -28,7 +33,7 @@ from dbt.adapters.dynamic.lake.changes import (
 )
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.session import Session
-from dbt.adapters.dynamic.names import fold, literal
+from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
@@ -47,6 +52,7 @@ from dbt.adapters.dynamic.refresh.consistency import (
 )
 from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never_incremental
 from dbt.adapters.dynamic.refresh.invocation import Invocation
+from dbt.adapters.dynamic.refresh.look import Look
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 from dbt.adapters.dynamic.refresh.row_counts import counted, grown, lost_rows
@@ -112,15 +118,49 @@ class Plan:
     damaged: bool
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a query reads, and what has happened to that and to the table; see `Plan`.
+
+    Attributes:
+        unpinned: why the query cannot be pinned, or None.
+        upstream: the bases of the dynamic tables among its sources.
+        pins: the versions to read, not counted yet.
+        functions: what DuckDB knows of functions.
+        commits: by lake, since the oldest version that is read.
+        rebuild: why the table must be built as a whole whatever its sources did, or None.
+        changes: what its sources did, where nothing says that it must be.
+    """
+
+    snapshot: int
+    state: State | None
+    query: ModelQuery | None
+    unpinned: Explained | None
+    upstream: Mapping[RelationKey, Bases]
+    pins: tuple[Pin, ...]
+    functions: Functions
+    fingerprint: str
+    commits: Mapping[str, list[Commit]]
+    rebuild: Explained | None
+    changes: Mapping[SourceKey, SourceChange]
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has happened."""
+        return self.rebuild is None and all(change.quiet for change in self.changes.values())
+
+
 class Planner:
     """Plans one attempt at refreshing one table.
 
     Args:
         model: what dbt says.
-        session: the connection that holds the transaction.
+        session: the connection that holds the transaction; or none does, if there is a look.
         lakes: the attached lakes by folded name.
         invocation: the snapshots of this dbt invocation.
         forced: a reason to build the table as a whole: an earlier attempt's merge failed.
+        look: plan by what it saw, ask no lake anything, and raise NotRemembered where that is
+            not enough.
 
     Attributes:
         seconds_of_changes: how long it took to see what changed.
@@ -133,16 +173,18 @@ class Planner:
         lakes: Mapping[str, LakeCatalog],
         invocation: Invocation,
         forced: Explained | None,
+        look: Look | None = None,
     ) -> None:
         self.model = model
         self.seconds_of_changes = 0.0
-        self._rows = session.rows
+        self._rows = session.rows if look is None else not_remembered
         self._disable = session.disable
-        self._lakes = lakes
-        self._catalog = lakes[model.key[0]]
-        self._log = CommitLog(lakes)
+        self._look = look
+        self._log = CommitLog(lakes) if look is None else look.log
+        self._lakes = self._log.lakes
+        self._catalog = self._lakes[model.key[0]]
         self._engine = Engine(session.rows, session.aside)
-        self._store = Store(session.rows, self._catalog)
+        self._store = Store(self._rows, self._catalog)
         self._invocation = invocation
         self._forced = forced
         self._as_built = False
@@ -155,16 +197,36 @@ class Planner:
             DynamicTableError: the model is strict and cannot be refreshed incrementally, or its
                 SQL is not valid, or it reads what does not exist.
         """
+        return self._planned(self._look_up())
+
+    def plan_of_nothing(self) -> Plan:
+        """The plan if there is nothing to do.
+
+        Raises:
+            NotRemembered: there is, or the look does not tell.
+        """
+        seen = self._look_up()
+        results = {pin.key: self._invocation.result(pin.key) for pin in seen.pins}
+        built_since = any(
+            result is not None and result > self._log.now(key[0])
+            for key, result in results.items()
+        )
+        if seen.quiet and not built_since:
+            plan = self._planned(seen)
+            if plan.decision.action is RefreshAction.NO_DATA:
+                return plan
+        raise NotRemembered(self.model.name)
+
+    def _look_up(self) -> _Seen:
+        """What the query means, what it reads, and what has happened to that."""
         model = self.model
         snapshot = self._log.now(model.key[0])
-        self._store.expect(model.key, snapshot)
-        state = self._invocation.states.read(model.key, self._store, self._log, snapshot)
+        state = self._state(snapshot)
         floors = {pin.key: pin.snapshot for pin in state.pins} if state else {}
         self._commits(state, ())  # the longest first, for all who ask for less
         query, unpinned = self._inline(floors, {})
         upstream = self._upstream(query)
-        strict = model.config.consistency is Consistency.STRICT
-        if strict and query is not None:
+        if model.config.consistency is Consistency.STRICT and query is not None:
             query, unpinned = self._at_shared_versions(query, unpinned, floors, upstream)
         sources = query.sources if query else {}
         pins = tuple(
@@ -179,7 +241,6 @@ class Planner:
             )
             for key, source in sources.items()
         )
-        read_at = {pin.key: pin.snapshot for pin in pins}
         functions = self._functions(query)
         fingerprint = self._fingerprint(query, functions)
         looking = time.perf_counter()
@@ -190,38 +251,55 @@ class Planner:
             changes = self._changes(state, query, commits)
             rebuild = lost_rows(self._rows, state.pins, changes, commits)
         self.seconds_of_changes = time.perf_counter() - looking
-        quiet = rebuild is None and all(change.quiet for change in changes.values())
+        return _Seen(
+            snapshot,
+            state,
+            query,
+            unpinned,
+            upstream,
+            pins,
+            functions,
+            fingerprint,
+            commits,
+            rebuild,
+            changes,
+        )
+
+    def _planned(self, seen: _Seen) -> Plan:
+        """What to do about what was seen."""
+        model, state, query, pins = self.model, seen.state, seen.query, seen.pins
+        commits, rebuild, changes = seen.commits, seen.rebuild, seen.changes
         # Compiling lets DuckDB plan the query, over the old versions of altered sources, too.
         other = any(c.altered or c.kind is ChangeKind.REPLACED for c in changes.values())
         old = state.pins if state and other else ()
         self._disable(misled_by(commits, (*pins, *old)))
-        columns = () if quiet else self._columns(query)
+        columns = () if seen.quiet else self._columns(query)
         compiled: Compiled | NotIncremental
-        if query is None or unpinned is not None:
+        if query is None or seen.unpinned is not None:
             compiled = NotIncremental(Reason.UNPARSED_SQL, "the query cannot be pinned")
-        elif quiet:
+        elif seen.quiet:
             compiled = NotIncremental(Reason.NO_CHANGES, "nothing to compile for")
         else:
-            compiled = self._compile(query, functions)
+            compiled = self._compile(query, seen.functions)
         moved: Mapping[SourceKey, str] = {}
         if query is not None and state is not None:
             versions = Versions(self._rows, self._lakes, model.config, query, state.pins)
             replaced = {k for k, c in changes.items() if c.kind is ChangeKind.REPLACED}
             changes, moved = versions.compare(
-                changes, compiled, lambda old: self._compile(old, functions)
+                changes, compiled, lambda old: self._compile(old, seen.functions)
             )
             compared = {key: changes[key] for key in replaced}
             rebuild = rebuild or lost_rows(self._rows, state.pins, compared, commits)
-        if state is not None and rebuild is None and not quiet:
+        if state is not None and rebuild is None and not seen.quiet:
             # Before the merge is written: its feed must add up to this.
             pins = counted(self._rows, pins, state.pins, changes, self._invocation.counts)
             changes = grown(changes, state.pins, pins)
         facts = Facts(
             config=model.config,
             rebuild=rebuild,
-            unstable=self._unstable(query, functions),
+            unstable=self._unstable(query, seen.functions),
             untracked=untracked_names(query) if query else [],
-            unpinned=unpinned,
+            unpinned=seen.unpinned,
             compiled=compiled,
             changes=changes,
             moved_columns=moved,
@@ -239,9 +317,9 @@ class Planner:
             if state and decision.merge is not None:
                 self._disable(misled_by(commits, state.pins))
             as_written = isinstance(compiled, NotIncremental)
-            if query is None or from_statistics(query, functions, as_written):
+            if query is None or from_statistics(query, seen.functions, as_written):
                 self._disable(FROM_STATISTICS)
-            if quiet:
+            if seen.quiet:
                 columns = self._columns(query)
             before = state.pins if state and rebuild is None else ()
             pins = counted(self._rows, pins, before, changes, self._invocation.counts)
@@ -249,24 +327,34 @@ class Planner:
         if state and state.initialized and self._as_built and columns and not asked:
             rule = model.config.on_schema_change
             refuse_changed_columns(model.name, rule, state.columns, columns)
+        read_at = {pin.key: pin.snapshot for pin in pins}
+        strict = model.config.consistency is Consistency.STRICT
         return Plan(
-            snapshot=snapshot,
+            snapshot=seen.snapshot,
             state=state,
             query=query,
-            fingerprint=fingerprint,
+            fingerprint=seen.fingerprint,
             columns=columns,
             decision=decision,
             pins=pins,
             incremental_reason=never_incremental(facts),
             keys=compiled.keys if isinstance(compiled, Compiled) else (),
-            bases=merged(read_at, upstream),
-            disagreements=disagreements(read_at, upstream, self._lakes) if strict else [],
+            bases=merged(read_at, seen.upstream),
+            disagreements=disagreements(read_at, seen.upstream, self._lakes) if strict else [],
             text=compiled.text
             if isinstance(compiled, Compiled) and compiled.settled
             else self._text(query),
             as_built=self._as_built,
             damaged=self._damaged,
         )
+
+    def _state(self, snapshot: int) -> State | None:
+        """The table's last state."""
+        key = self.model.key
+        if self._look is not None:
+            return self._look.states.get(key)
+        self._store.expect(key, snapshot)
+        return self._invocation.states.read(key, self._store, self._log, snapshot)
 
     def _differs_from(self, snapshot: int | None, commits: Mapping[str, Sequence[Commit]]) -> bool:
         """Whether the table has other rows than at a snapshot, if that must be looked at."""
@@ -293,18 +381,10 @@ class Planner:
 
     def _fingerprint(self, query: ModelQuery | None, functions: Functions) -> str:
         """The meaning of the query: its own, of the settings, of the macros that it calls."""
-        meaning = f"{query.fingerprint if query else self.model.sql} {self._settings()}"
+        settings = self._engine.settings(_MEANINGFUL_SETTINGS)
+        meaning = f"{query.fingerprint if query else self.model.sql} {settings}"
         macros = called_macros(query.functions | query.table_functions, functions) if query else []
         return f"{meaning} {macros}" if macros else meaning
-
-    def _settings(self) -> str:
-        """The session's settings that change what SQL means, as text: part of the definition."""
-        names = ", ".join(literal(name) for name in _MEANINGFUL_SETTINGS)
-        return str(
-            self._rows(
-                f"SELECT name, value FROM duckdb_settings() WHERE name IN ({names}) ORDER BY 1"
-            )
-        )
 
     def _at_shared_versions(
         self,
@@ -357,7 +437,7 @@ class Planner:
             model.name,
             {} if model.partial else model.tracked,
         )
-        database, schema = self._rows("SELECT current_database(), current_schema()")[0]
+        database, schema = self._engine.where()
         try:
             query = inline(model.sql, self._engine.parse_tree, resolver, database, schema)
         except UnparsedSql as error:

@@ -32,6 +32,7 @@ from dbt.adapters.dynamic.query.sources import untracked_names
 from dbt.adapters.dynamic.refresh.decision import Decision
 from dbt.adapters.dynamic.refresh.history import history_base
 from dbt.adapters.dynamic.refresh.invocation import Invocation
+from dbt.adapters.dynamic.refresh.look import Look
 from dbt.adapters.dynamic.refresh.merging import Merging
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.outcome import Outcome
@@ -69,6 +70,10 @@ class Refresh:
         invocation_id: dbt's id of it.
         attempt: which attempt this is, from 1.
         forced: a reason to build the table as a whole: an earlier attempt's self-check failed.
+        look: what was seen without a transaction: the table is left alone if that says so.
+
+    Raises:
+        NotRemembered: a look does not say so.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Refresh:
         invocation_id: str,
         attempt: int = 1,
         forced: Explained | None = None,
+        look: Look | None = None,
     ) -> None:
         self.model = model
         self.refresh_id = str(uuid.uuid4())
@@ -98,11 +104,11 @@ class Refresh:
         self._merging: Merging | None = None
         self._stage_runs = False
         self._statement_started = time.perf_counter()
-        if not session.reads_only():
+        if look is None and not session.reads_only():
             self._share()
-        planner = Planner(model, session, lakes, invocation, forced)
+        planner = Planner(model, session, lakes, invocation, forced, look)
         started = time.perf_counter()
-        self.plan = planner.plan()
+        self.plan = planner.plan() if look is None else planner.plan_of_nothing()
         changes = planner.seconds_of_changes
         self.outcome.timings = {
             "plan": time.perf_counter() - started - changes,
