@@ -36,7 +36,7 @@ def timed(what: Callable[[], object]) -> float:
 def texts(merge: Merge) -> list[str]:
     """The statements of a merge."""
     if isinstance(merge, KeyMerge):
-        return [merge.affected, merge.recomputed("affected")]
+        return [merge.affected, merge.recomputed("affected", frozenset())]
     return [merge.delta if isinstance(merge, BagMerge) else merge.rows]
 
 

@@ -64,13 +64,20 @@ def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
         return
     assert isinstance(merge, KeyMerge)
     run(f"CREATE OR REPLACE TEMP TABLE affected AS {lower(merge.affected)}")
-    rows = merge.recomputed("affected")
+    nulls = run(
+        f"SELECT {', '.join(f'count(*) - count({quoted(key)})' for key in merge.keys) or 1} "
+        "FROM affected"
+    )[0]
+    without_nulls = frozenset(
+        key for key, count in zip(merge.keys, nulls, strict=False) if count == 0
+    )
+    rows = merge.recomputed("affected", without_nulls)
     if isinstance(merge, AggregateMerge):
         run(f"CREATE OR REPLACE TEMP TABLE merged AS {merge.merged('affected', target)}")
         run(f"CREATE OR REPLACE TEMP TABLE again AS FROM merged WHERE NOT {CERTAIN}")
         rows = (
             f"SELECT * EXCLUDE ({CERTAIN}, {GONE}) FROM merged WHERE {CERTAIN} AND NOT {GONE} "
-            f"UNION ALL FROM ({merge.recomputed('again')})"
+            f"UNION ALL FROM ({merge.recomputed('again', without_nulls)})"
         )
     same = " AND ".join(
         f"t.{quoted(key)} IS NOT DISTINCT FROM a.{quoted(key)}" for key in merge.keys

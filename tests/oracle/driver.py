@@ -441,7 +441,7 @@ def _texts(merge: Merge) -> list[tuple[str, str]]:
     return [
         *feeds,
         (f"keys {merge.keys}, unique {merge.unique}", merge.affected),
-        ("recomputed", merge.recomputed("affected")),
+        ("recomputed", merge.recomputed("affected", frozenset())),
     ]
 
 

@@ -37,6 +37,6 @@ def test_recomputing_no_key_gives_no_row(lab: Lab) -> None:
     query = lab.inline("SELECT customer % 3 AS k, count(*) AS n FROM orders GROUP BY ALL")
     merge = lab.compile(query).merge(lab.changes(query, lab.snapshots[0]))
     assert isinstance(merge, KeyMerge)
-    sql = merge.recomputed("none")
+    sql = merge.recomputed("none", frozenset())
     assert lab.engine.describe(sql) == [("k", "INTEGER"), ("n", "BIGINT")]
     assert lab.rows(f"SELECT count(*) FROM ({lower(sql)})") == [(0,)]

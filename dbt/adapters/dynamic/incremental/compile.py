@@ -143,9 +143,11 @@ class Compiled:
         unique: bool,
         changes: Mapping[SourceKey, SourceChange],
     ) -> KeyMerge:
-        def recomputed(table: str) -> str:
+        def recomputed(table: str, without_nulls: frozenset[str]) -> str:
             statement = Statement(self.columns, changes)
-            restriction = Restriction(quoted(table), tuple((key, key) for key in keys))
+            restriction = Restriction(
+                quoted(table), tuple((key, key) for key in keys), without_nulls
+            )
             relation = statement.relation(self.top, Version.NEW, restriction)
             return statement.write(f"SELECT {listed(self.top.columns)}\nFROM {relation}")
 

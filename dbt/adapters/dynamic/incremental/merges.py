@@ -59,14 +59,15 @@ class KeyMerge(FromFeeds):
         keys: output columns, lower case; () is the one key of a result without GROUP BY.
         affected: SQL for the affected keys, each once; its columns are `keys`. Without keys: one
             column, and one row if anything changed.
-        recomputed: from the name of the (temporary) table with the affected keys to the SQL for
-            their rows at the new versions; the model's columns in the model's order.
+        recomputed: from the name of the (temporary) table with the affected keys, and those of
+            `keys` that hold no NULL there, to the SQL for their rows at the new versions; the
+            model's columns in the model's order.
         unique: each key has one row at most; checked in the merge.
     """
 
     keys: tuple[str, ...]
     affected: str
-    recomputed: Callable[[str], str]
+    recomputed: Callable[[str, frozenset[str]], str]
     unique: bool
 
 

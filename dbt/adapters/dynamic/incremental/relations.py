@@ -27,10 +27,13 @@ class Restriction:
     Attributes:
         keys: the relation, quoted.
         pairs: column of the node, column of the keys. (): all rows, if there is any key.
+        without_nulls: the columns of the keys that hold no NULL, as far as it is known. DuckDB
+            filters a scan by the keys of a join with ``=``, and by no others.
     """
 
     keys: str
     pairs: tuple[tuple[str, str], ...]
+    without_nulls: frozenset[str] = frozenset()
 
 
 class Relations(Protocol):
@@ -83,6 +86,15 @@ def listed(columns: Iterable[str], table: str | None = None) -> str:
     return ", ".join(prefix + quoted(column) for column in columns)
 
 
+def same_as(without_nulls: bool) -> str:
+    """SQL's word for two keys that are the same: NULL is a key like any other.
+
+    Args:
+        without_nulls: one of the sides holds no NULL.
+    """
+    return "=" if without_nulls else "IS NOT DISTINCT FROM"
+
+
 def restricted(columns: Iterable[str], rows: str, restriction: Restriction) -> str:
     """Only the rows that a restriction admits.
 
@@ -92,7 +104,7 @@ def restricted(columns: Iterable[str], rows: str, restriction: Restriction) -> s
         restriction: which rows.
     """
     same = " AND ".join(
-        f"{quoted('r', column)} IS NOT DISTINCT FROM {quoted('k', key)}"
+        f"{quoted('r', column)} {same_as(key in restriction.without_nulls)} {quoted('k', key)}"
         for column, key in restriction.pairs
     )
     return (

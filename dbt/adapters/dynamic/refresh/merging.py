@@ -127,24 +127,26 @@ class Merging:
     # As a bag -----------------------------------------------------------------------------------
 
     def _bag(self, merge: BagMerge) -> Iterator[Stage]:
-        changes = self._name("changes")
+        changes, keys = self._name("changes"), merge.unique_key or self._columns
         yield ChangedRows(changes, merge.delta)
-        yield CountChanges(self._target, changes)
-        removed, added, total = (int(value) for value in self._outcome.row())
+        yield CountChanges(self._target, changes, keys)
+        removed, added, total = (int(value) for value in self._outcome.row()[:3])
         self._outcome.affected_keys, self._outcome.total_keys = removed + added, total
         self.gave_up = over_threshold(
             removed + added, total, self._model.config, "rows"
-        ) or self._other_types(changes, merge.unique_key or self._columns)
+        ) or self._other_types(changes, keys)
         if self.gave_up is not None:
             return
-        yield from self._apply(changes, removed, merge.unique_key)
+        yield from self._apply(changes, removed, keys, self._without_nulls(keys))
         yield from self.check_unique_key(changes)
 
-    def _apply(self, changes: str, removed: int, keys: tuple[str, ...] = ()) -> Iterator[Stage]:
-        """Remove and add the rows of a table of changes."""
+    def _apply(
+        self, changes: str, removed: int, keys: tuple[str, ...], without_nulls: frozenset[str]
+    ) -> Iterator[Stage]:
+        """Remove and add the rows of a table of changes; those to remove are found by keys."""
         self._begin_to_write()
         if removed:
-            yield DeleteRows(self._target, changes, self._columns, keys)
+            yield DeleteRows(self._target, changes, keys, without_nulls)
             deleted = self._outcome.deleted()
             if deleted != removed:
                 raise SelfCheckFailed(
@@ -159,28 +161,29 @@ class Merging:
         affected, config = self._name("affected"), self._model.config
         yield AffectedKeys(affected, merge.affected)
         yield CountKeys(self._target, affected, merge.keys, merge.unique)
-        found, total = (int(value) for value in self._outcome.row())
+        found, total = (int(value) for value in self._outcome.row()[:2])
+        without_nulls = self._without_nulls(merge.keys)
         self._outcome.affected_keys, self._outcome.total_keys = found, total
         self.gave_up = over_threshold(found, total, config) or self._other_types(
             affected, merge.keys
         )
         if self.gave_up is not None:
             return
-        query = merge.recomputed(affected)
+        query = merge.recomputed(affected, without_nulls)
         if isinstance(merge, AggregateMerge):
-            query = yield from self._merged(merge, affected)
+            query = yield from self._merged(merge, affected, without_nulls)
         if config.deduplicate:
-            yield from self._difference(query, affected, merge.keys)
+            yield from self._difference(query, affected, merge.keys, without_nulls)
         else:
             query = yield from self._computed(query)
             self._begin_to_write()
-            yield DeleteKeys(self._target, affected, merge.keys)
+            yield DeleteKeys(self._target, affected, merge.keys, without_nulls)
             self._outcome.deleted()
             yield Insert(self._target, self._columns, query)
             self._outcome.inserted()
         declared = {fold(key) for key in config.unique_key}
         if merge.unique:
-            yield CheckKeys(self._target, affected, merge.keys)
+            yield CheckKeys(self._target, affected, merge.keys, without_nulls)
             if self._outcome.row()[0]:
                 if set(merge.keys) == declared:
                     yield from self.check_unique_key()
@@ -188,12 +191,14 @@ class Merging:
         if not merge.unique or set(merge.keys) != declared:
             yield from self.check_unique_key()
 
-    def _merged(self, merge: AggregateMerge, affected: str) -> Generator[Stage, None, str]:
+    def _merged(
+        self, merge: AggregateMerge, affected: str, without_nulls: frozenset[str]
+    ) -> Generator[Stage, None, str]:
         """Merge what can be; returns the query for the new rows of all affected groups."""
         rows = self._name("merged")
         yield Recompute(rows, merge.merged(affected, str(self._target)))
         if self._other_types(rows, self._columns) is not None:
-            return merge.recomputed(affected)
+            return merge.recomputed(affected, without_nulls)
         yield CountUncertain(rows)
         query = (
             f"SELECT {listed(self._columns)}\nFROM {quoted(rows)}\n"
@@ -203,21 +208,25 @@ class Merging:
             again = self._name("again")
             uncertain = f"FROM {quoted(rows)} WHERE NOT {quoted(CERTAIN)}"
             yield AffectedKeys(again, f"SELECT {listed(merge.keys)} {uncertain}")
-            query += f"\nUNION ALL\nFROM (\n{merge.recomputed(again)}\n)"
+            query += f"\nUNION ALL\nFROM (\n{merge.recomputed(again, without_nulls)}\n)"
         return query
 
     def _difference(
-        self, query: str, affected: str | None, keys: tuple[str, ...] = ()
+        self,
+        query: str,
+        affected: str | None,
+        keys: tuple[str, ...] = (),
+        without_nulls: frozenset[str] = frozenset(),
     ) -> Iterator[Stage]:
         """Write only the rows that differ (``deduplicate``)."""
         rows, changes = self._name("rows"), self._name("changes")
         yield Recompute(rows, query)
         computed = self._outcome.changed_rows()
-        yield Difference(changes, rows, self._target, self._columns, affected, keys)
-        yield CountChanges(self._target, changes)
-        removed, added, _ = (int(value) for value in self._outcome.row())
+        yield Difference(changes, rows, self._target, self._columns, affected, keys, without_nulls)
+        yield CountChanges(self._target, changes, self._columns)
+        removed, added = (int(value) for value in self._outcome.row()[:2])
         self._outcome.rows_unchanged = computed - added
-        yield from self._apply(changes, removed)
+        yield from self._apply(changes, removed, self._columns, self._without_nulls(self._columns))
 
     def _computed(self, query: str) -> Generator[Stage, None, str]:
         """Compute rows to insert, apart if so; returns the query that gives them then."""
@@ -226,6 +235,11 @@ class Merging:
         rows = self._name("rows")
         yield Recompute(rows, query)
         return f"FROM {quoted(rows)}"
+
+    def _without_nulls(self, keys: tuple[str, ...]) -> frozenset[str]:
+        """Those of the keys that hold no NULL, as the count says."""
+        flags = self._outcome.row()[-1]
+        return frozenset(key for key, without in zip(keys, flags, strict=True) if without)
 
     # Small things -------------------------------------------------------------------------------
 

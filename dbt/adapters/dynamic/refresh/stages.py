@@ -83,7 +83,10 @@ class AffectedKeys(Stage):
 
 @dataclass(frozen=True)
 class CountKeys(Stage):
-    """Count the affected keys, and the keys of the table before the merge."""
+    """Count the affected keys, and the keys of the table before the merge.
+
+    And say of each key column whether the affected keys hold no NULL there.
+    """
 
     kind: ClassVar[str] = "count_keys"
     phase: ClassVar[str] = "keys"
@@ -114,12 +117,16 @@ class ChangedRows(Stage):
 
 @dataclass(frozen=True)
 class CountChanges(Stage):
-    """Count the rows to remove, the rows to add, and the table's rows before the merge."""
+    """Count the rows to remove, the rows to add, and the table's rows before the merge.
+
+    And say of each of `keys` whether the rows to remove hold no NULL there.
+    """
 
     kind: ClassVar[str] = "count_changes"
     phase: ClassVar[str] = "keys"
     target: Any
     changes: str
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -147,21 +154,19 @@ class Difference(Stage):
     columns: tuple[str, ...]
     affected: str | None
     keys: tuple[str, ...]
+    without_nulls: frozenset[str]
 
 
 @dataclass(frozen=True)
 class DeleteRows(Stage):
-    """Delete the right number of copies of each row to remove.
-
-    With `keys` the rows are found by these columns alone.
-    """
+    """Delete the right number of copies of each row to remove; they are found by `keys`."""
 
     kind: ClassVar[str] = "delete_rows"
     phase: ClassVar[str] = "merge"
     target: Any
     changes: str
-    columns: tuple[str, ...]
     keys: tuple[str, ...]
+    without_nulls: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,7 @@ class DeleteKeys(Stage):
     target: Any
     affected: str
     keys: tuple[str, ...]
+    without_nulls: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -206,6 +212,7 @@ class CheckKeys(Stage):
     target: Any
     affected: str
     keys: tuple[str, ...]
+    without_nulls: frozenset[str]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ Right and full joins are written with these (:mod:`..normal_form.joins`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dbt.adapters.dynamic.incremental.merges import WEIGHT
 from dbt.adapters.dynamic.incremental.nodes import (
@@ -60,7 +61,7 @@ def version(
     def relation(item: Item) -> str:
         assert item.node is not None
         pairs = below.get(item.alias)
-        keys = Restriction(restriction.keys, pairs) if restriction and pairs else None
+        keys = replace(restriction, pairs=pairs) if restriction and pairs else None
         return relations.relation(item.node, version, keys)
 
     text = _select(

@@ -8,6 +8,8 @@ INTERSECT and EXCEPT have all columns as key; a result without GROUP BY has one 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dbt.adapters.dynamic.incremental.merges import WEIGHT
 from dbt.adapters.dynamic.incremental.nodes import Keyed, fill
 from dbt.adapters.dynamic.incremental.relations import (
@@ -33,8 +35,9 @@ def version(
         rest = len(pairs) < len(restriction.pairs)
         if pairs:
             below = [
-                Restriction(
-                    restriction.keys, tuple((keyed.keys[number][i], key) for number, key in pairs)
+                replace(
+                    restriction,
+                    pairs=tuple((keyed.keys[number][i], key) for number, key in pairs),
                 )
                 for i in range(len(keyed.inputs))
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dbt.adapters.dynamic.incremental.merges import WEIGHT
 from dbt.adapters.dynamic.incremental.nodes import Node, Union
@@ -28,7 +29,7 @@ def version(
         if restriction is not None:
             names = dict(zip(union.columns, node.columns, strict=True))
             pairs = tuple((names[column], key) for column, key in restriction.pairs)
-            below = Restriction(restriction.keys, pairs)
+            below = replace(restriction, pairs=pairs)
         return relations.relation(node, version, below)
 
     return _sides(union, list(union.inputs), side, "")

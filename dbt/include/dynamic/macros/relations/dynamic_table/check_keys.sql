@@ -7,7 +7,7 @@
     select 1 from {{ stage.target }} as target
     where exists (
       select 1 from {{ dynamic_table_quote(stage.affected) }} as affected
-      where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target') }}
+      where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target', stage.without_nulls) }}
     )
     {% if stage.keys %}group by {{ dynamic_table_columns(stage.keys) }}{% endif %}
     having count(*) > 1

@@ -6,6 +6,6 @@
   delete from {{ stage.target }} as target
   where exists (
     select 1 from {{ dynamic_table_quote(stage.affected) }} as affected
-    where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target') }}
+    where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target', stage.without_nulls) }}
   )
 {% endmacro %}

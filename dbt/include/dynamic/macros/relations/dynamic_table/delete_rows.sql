@@ -14,7 +14,7 @@
         row_number() over (partition by changes.rowid) as copy
       from {{ stage.target }} as target
       join {{ dynamic_table_quote(stage.changes) }} as changes
-        on {{ dynamic_table_match_keys(stage.keys or stage.columns, 'changes', 'target') }}
+        on {{ dynamic_table_match_keys(stage.keys, 'changes', 'target', stage.without_nulls) }}
       where changes.dbt_dynamic_weight < 0
     )
     where copy <= copies_to_remove

@@ -15,10 +15,14 @@
 {%- endmacro %}
 
 
-{#- Keys match like groups: NULL is a key like any other. Without keys everything is one group. -#}
-{% macro dynamic_table_match_keys(keys, left, right) %}
+{#-
+  Keys match like groups: NULL is a key like any other. Without keys everything is one group.
+  Where the left side is known to hold no NULL, "=" means the same, and DuckDB filters the scan of
+  the right side by it.
+-#}
+{% macro dynamic_table_match_keys(keys, left, right, without_nulls=()) %}
   {%- for key in keys -%}
-    {{ left }}.{{ dynamic_table_quote(key) }} is not distinct from {{ right }}.{{ dynamic_table_quote(key) }}
+    {{ left }}.{{ dynamic_table_quote(key) }} {{ '=' if key in without_nulls else 'is not distinct from' }} {{ right }}.{{ dynamic_table_quote(key) }}
     {%- if not loop.last %} and {% endif -%}
   {%- else -%}
     true
