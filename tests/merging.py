@@ -73,7 +73,8 @@ def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
     )
     rows = merge.recomputed("affected", without_nulls)
     if isinstance(merge, AggregateMerge):
-        run(f"CREATE OR REPLACE TEMP TABLE merged AS {merge.merged('affected', target)}")
+        groups = merge.merged("affected", target, without_nulls)
+        run(f"CREATE OR REPLACE TEMP TABLE merged AS {groups}")
         run(f"CREATE OR REPLACE TEMP TABLE again AS FROM merged WHERE NOT {CERTAIN}")
         rows = (
             f"SELECT * EXCLUDE ({CERTAIN}, {GONE}) FROM merged WHERE {CERTAIN} AND NOT {GONE} "

@@ -163,8 +163,8 @@ class Compiled:
         groups = aggregates.changed_groups(keyed_by.node, shown, statement)
         again = self._key_merge(keyed_by.names, statement.write(groups), True, changes)
 
-        def merged(table: str, target: str) -> str:
-            return aggregates.merged(quoted(table), target, keyed_by.node, shown)
+        def merged(table: str, target: str, without_nulls: frozenset[str]) -> str:
+            return aggregates.merged(quoted(table), target, keyed_by.node, shown, without_nulls)
 
         return AggregateMerge(again.keys, again.affected, again.recomputed, True, merged)
 

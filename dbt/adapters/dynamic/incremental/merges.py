@@ -84,12 +84,12 @@ class AggregateMerge(KeyMerge):
     Attributes:
         affected: SQL for the affected keys, each once, with what its changed rows add up to.
         merged: from the names of the (temporary) table with the affected keys and of the table to
-            be brought up to date to the SQL for the new rows of the keys: the model's columns in
-            the model's order, then `CERTAIN` and `GONE`. Rows that are not certain are to be
-            recomputed.
+            be brought up to date, and those of `keys` that hold no NULL, to the SQL for the new
+            rows of the keys: the model's columns in the model's order, then `CERTAIN` and `GONE`.
+            Rows that are not certain are to be recomputed.
     """
 
-    merged: Callable[[str, str], str]
+    merged: Callable[[str, str, frozenset[str]], str]
 
 
 Merge = Append | BagMerge | KeyMerge

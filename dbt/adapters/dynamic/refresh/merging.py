@@ -196,7 +196,7 @@ class Merging:
     ) -> Generator[Stage, None, str]:
         """Merge what can be; returns the query for the new rows of all affected groups."""
         rows = self._name("merged")
-        yield Recompute(rows, merge.merged(affected, str(self._target)))
+        yield Recompute(rows, merge.merged(affected, str(self._target), without_nulls))
         if self._other_types(rows, self._columns) is not None:
             return merge.recomputed(affected, without_nulls)
         yield CountUncertain(rows)

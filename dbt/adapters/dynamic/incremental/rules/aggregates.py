@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from dbt.adapters.dynamic.incremental.merges import CERTAIN, GONE, WEIGHT
 from dbt.adapters.dynamic.incremental.nodes import Aggregate, Keyed
-from dbt.adapters.dynamic.incremental.relations import Relations, indented, netted
+from dbt.adapters.dynamic.incremental.relations import Relations, indented, netted, same_as
 from dbt.adapters.dynamic.names import quoted
 
 _ADDED, _REMOVED = "dbt_dynamic_added", "dbt_dynamic_removed"
@@ -112,7 +112,9 @@ def changed_groups(keyed: Keyed, shown: Sequence[Shown], relations: Relations) -
     )
 
 
-def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> str:
+def merged(
+    groups: str, target: str, keyed: Keyed, shown: Sequence[Shown], without_nulls: frozenset[str]
+) -> str:
     """The new rows of the affected keys, as far as they are certain, as a query.
 
     Args:
@@ -120,6 +122,7 @@ def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> st
         target: the table with the old values, quoted.
         keyed: the groups.
         shown: the columns of the result.
+        without_nulls: the key columns that hold no NULL in `groups`.
     """
     added, removed = quoted("g", _ADDED), quoted("g", _REMOVED)
     names = _key_names(shown)
@@ -160,7 +163,7 @@ def merged(groups: str, target: str, keyed: Keyed, shown: Sequence[Shown]) -> st
         rows.append(f"CAST({value} AS {column.kind}) AS {quoted(column.name)}")
     certain += [f"({' OR '.join(alive)})", f"({quoted('t', _HERE)} OR {removed} = 0)"]
     same = " AND ".join(
-        f"{quoted('t', name)} IS NOT DISTINCT FROM {quoted('g', name)}"
+        f"{quoted('t', name)} {same_as(name in without_nulls)} {quoted('g', name)}"
         for _, name in _keys(keyed, shown)
     )
     return (
