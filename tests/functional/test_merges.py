@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from dbt.adapters.dynamic.refresh import merging
 from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
 
@@ -96,6 +98,60 @@ def test_bag_with_copies_and_nulls(project: LakeProject) -> None:
     assert (response["rows_inserted"], response["rows_deleted"]) == (4, 5)
     assert project.sql("SELECT count(*) FROM main.bag WHERE a IS NULL AND b IS NULL") == [(99,)]
     assert "bag: equal (399 rows)" in verify(project)
+
+
+LINES = (
+    "SELECT i AS id, i // 4 AS word, i % 4 AS line, 'text ' || i % 4 AS text FROM range(400) r(i)"
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "statement", "ways"),
+    [
+        ("id, line, text", "DELETE FROM raw.lines WHERE id IN (3, 4)", [["id"]]),
+        # All lines of some orders: by the order alone, though it has several rows.
+        ("word, line, text", "DELETE FROM raw.lines WHERE word BETWEEN 3 AND 9", [["word"]]),
+        (
+            "word, line, text",
+            "DELETE FROM raw.lines WHERE id IN (13, 18, 33, 38, 43, 48) OR word = 7",
+            [["word"], ["word", "line"]],
+        ),
+        (
+            "word, text",
+            "UPDATE raw.lines SET text = 'new' WHERE id IN (13, 18)",
+            [["word"], ["word", "text"]],
+        ),
+        # Copies: any of them, but no more than that.
+        (
+            "word, line // 2 AS half, 'same' AS text",
+            "DELETE FROM raw.lines WHERE id IN (13, 18)",
+            [["word"], ["word", "half"], ["word", "half", "text"]],
+        ),
+        # NULLs are not looked by first.
+        (
+            "nullif(word, 3) AS word, line, text",
+            "DELETE FROM raw.lines WHERE id IN (13, 18)",
+            [["line"], ["word", "line"]],
+        ),
+        ("nullif(word, 3) AS word", "DELETE FROM raw.lines WHERE id IN (13, 18)", [["word"]]),
+    ],
+)
+def test_rows_are_found_by_few_columns(
+    project: LakeProject,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+    statement: str,
+    ways: list[list[str]],
+) -> None:
+    monkeypatch.setattr(merging, "_WORTH_SEVERAL_WAYS", 1)
+    project.source("lines", LINES)
+    project.model("bag", f"SELECT {columns} FROM {{{{ source('raw', 'lines') }}}}")
+    project.run()
+    project.sql(statement)
+    response = project.run()["bag"]
+    assert response["strategy"] == "bag_merge", response["reason"]
+    found = re.findall(r"select ([^\n]*), sum\(-dbt_dynamic_weight", project.statements("bag"))
+    assert [re.findall(r'"(\w+)"', one) for one in found] == ways
 
 
 def test_bag_over_the_threshold(project: LakeProject) -> None:
@@ -279,7 +335,7 @@ def test_deduplicate(project: LakeProject) -> None:
     assert responses["whole"]["reason_code"] == "REFRESH_MODE_FULL"
     assert project.sql(tables) == uuids
     # So the next table in the chain has little to do.
-    assert responses["reader"]["_message"] == "INCREMENTAL affected_keys 4/20 keys +4 -4"
+    assert responses["reader"]["_message"] == "INCREMENTAL merge_aggregates 4/20 keys +4 -4"
     # What was updated and set back writes nothing at all.
     project.sql("UPDATE raw.orders SET amount = 8 WHERE id = 3")
     project.sql("UPDATE raw.orders SET amount = 4.49 WHERE id = 3")
@@ -428,10 +484,7 @@ def test_self_check_of_a_bag(project: LakeProject) -> None:
         "macros/broken.sql",
         "{% macro dynamic__dynamic_table_delete_rows_sql(stage) %}\n"
         "delete from {{ stage.target }} where rowid in (\n"
-        "  select min(target.rowid) from {{ stage.target }} as target\n"
-        "  join {{ dynamic_table_quote(stage.changes) }} as changes\n"
-        "    on {{ dynamic_table_match_keys(stage.columns, 'changes', 'target') }}\n"
-        "  where changes.dbt_dynamic_weight < 0\n"
+        "  select min(dbt_dynamic_rows[1]) from {{ dynamic_table_quote(stage.found[0]) }}\n"
         ")\n"
         "{% endmacro %}\n",
     )

@@ -82,6 +82,13 @@ BREAKS = [
         "tests/unit/test_stop.py::test_an_interrupt_before_a_wait_is_heeded",
     ),
     Break(
+        "refresh/merging.py",
+        "rows are deleted although it is unclear which",
+        "if not self._outcome.row()[0]:\n                    break",
+        "if True:\n                    break",
+        f"{_FUNCTIONAL}/test_merges.py::test_rows_are_found_by_few_columns",
+    ),
+    Break(
         "refresh/resolver.py",
         "pins go backwards",
         "(max(one, floor) for one in chosen)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 
 from dbt.adapters.dynamic.errors import DynamicTableError, SelfCheckFailed
 from dbt.adapters.dynamic.incremental.merges import (
@@ -35,17 +36,42 @@ from dbt.adapters.dynamic.refresh.stages import (
     CountChanges,
     CountKeys,
     CountUncertain,
+    CountUnclear,
     DeleteAll,
     DeleteKeys,
     DeleteRows,
     Difference,
     DropTemporary,
     Feed,
+    FindRows,
     Insert,
     InsertRows,
     Recompute,
     Stage,
 )
+
+# Rows of a table that is large enough to look for rows by a few columns first.
+_WORTH_SEVERAL_WAYS = 100_000
+# Types whose values are short and read fast.
+_SHORT = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+    *("BOOLEAN", "DATE", "DECIMAL", "TIMESTAMP"),
+)
+# A column of long values is looked by first if it tells this many times as many rows apart.
+_LONG_AS_SHORT = 0.5
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Columns to find rows by.
+
+    Attributes:
+        keys: the columns.
+        first: the one of them that tells most rows apart, or "".
+    """
+
+    keys: tuple[str, ...]
+    first: str
 
 
 class Merging:
@@ -131,22 +157,22 @@ class Merging:
         yield ChangedRows(changes, merge.delta)
         yield CountChanges(self._target, changes, keys)
         removed, added, total = (int(value) for value in self._outcome.row()[:3])
+        ways = self._ways_to_find(changes, keys)
         self._outcome.affected_keys, self._outcome.total_keys = removed + added, total
         self.gave_up = over_threshold(
             removed + added, total, self._model.config, "rows"
         ) or self._other_types(changes, keys)
         if self.gave_up is not None:
             return
-        yield from self._apply(changes, removed, keys, self._without_nulls(keys))
+        yield from self._apply(changes, removed, ways)
         yield from self.check_unique_key(changes)
 
-    def _apply(
-        self, changes: str, removed: int, keys: tuple[str, ...], without_nulls: frozenset[str]
-    ) -> Iterator[Stage]:
-        """Remove and add the rows of a table of changes; those to remove are found by keys."""
+    def _apply(self, changes: str, removed: int, ways: list[_Way]) -> Iterator[Stage]:
+        """Remove and add the rows of a table of changes."""
         self._begin_to_write()
         if removed:
-            yield DeleteRows(self._target, changes, keys, without_nulls)
+            found = yield from self._found(changes, ways)
+            yield DeleteRows(self._target, found)
             deleted = self._outcome.deleted()
             if deleted != removed:
                 raise SelfCheckFailed(
@@ -154,6 +180,46 @@ class Merging:
                 )
         yield InsertRows(self._target, changes, self._columns)
         self._outcome.inserted()
+
+    def _found(self, changes: str, ways: list[_Way]) -> Generator[Stage, None, tuple[str, ...]]:
+        """Find the rows to remove: by few columns, and by more where that leaves it unclear."""
+        found: list[str] = []
+        before = _Way((), "")
+        for way in ways:
+            table = self._name(f"found_{len(found) + 1}")
+            last = found[-1] if found else ""
+            yield FindRows(self._target, table, changes, way.keys, way.first, last, before.keys)
+            found.append(table)
+            before = way
+            if way is not ways[-1]:
+                yield CountUnclear(table)
+                if not self._outcome.row()[0]:
+                    break
+        return tuple(found)
+
+    def _ways_to_find(self, changes: str, keys: tuple[str, ...]) -> list[_Way]:
+        """By which columns to look for the rows to remove, the fewest first.
+
+        Args:
+            changes: the table of changes, which was just counted.
+            keys: columns that tell which rows they are.
+        """
+        *_, total, values = self._outcome.row()
+        known = {key: count for key, count in zip(keys, values, strict=True) if count}
+        kinds = {
+            fold(name): kind for name, kind in self._engine.describe(f"FROM {quoted(changes)}")
+        }
+        short = tuple(key for key in keys if kinds[fold(key)].startswith(_SHORT))
+        first = max(
+            known, key=lambda key: known[key] * (1 if key in short else _LONG_AS_SHORT), default=""
+        )
+        ways = [_Way(keys, first)]
+        if first and total >= _WORTH_SEVERAL_WAYS:
+            if first in short and 1 < len(short) < len(keys):
+                ways.insert(0, _Way(short, first))
+            if len(keys) > 1:
+                ways.insert(0, _Way((first,), first))
+        return ways
 
     # By keys ------------------------------------------------------------------------------------
 
@@ -226,7 +292,7 @@ class Merging:
         yield CountChanges(self._target, changes, self._columns)
         removed, added = (int(value) for value in self._outcome.row()[:2])
         self._outcome.rows_unchanged = computed - added
-        yield from self._apply(changes, removed, self._columns, self._without_nulls(self._columns))
+        yield from self._apply(changes, removed, self._ways_to_find(changes, self._columns))
 
     def _computed(self, query: str) -> Generator[Stage, None, str]:
         """Compute rows to insert, apart if so; returns the query that gives them then."""

@@ -119,7 +119,8 @@ class ChangedRows(Stage):
 class CountChanges(Stage):
     """Count the rows to remove, the rows to add, and the table's rows before the merge.
 
-    And say of each of `keys` whether the rows to remove hold no NULL there.
+    And say of each of `keys` about how many values the rows to remove have there; NULL if one of
+    them is NULL.
     """
 
     kind: ClassVar[str] = "count_changes"
@@ -158,15 +159,55 @@ class Difference(Stage):
 
 
 @dataclass(frozen=True)
+class FindRows(Stage):
+    """Find the rows to remove by some of their columns.
+
+    Where as many rows of the table have these values as are to be removed with them, they are the
+    ones; where more have them it is unclear which of them are.
+
+    Attributes:
+        found: a name for the table of the values, how many rows are to be removed with them, how
+            many there are, and which.
+        changes: the table of changes.
+        keys: the columns.
+        first: the one of them to look by first, without NULLs, or "".
+        unclear: the table of an earlier stage, to find only what it left unclear, or "".
+        unclear_keys: the columns of that stage.
+    """
+
+    kind: ClassVar[str] = "find_rows"
+    phase: ClassVar[str] = "merge"
+    target: Any
+    found: str
+    changes: str
+    keys: tuple[str, ...]
+    first: str
+    unclear: str = ""
+    unclear_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CountUnclear(Stage):
+    """Count the values of which it is unclear which of the rows are to be removed."""
+
+    kind: ClassVar[str] = "count_unclear"
+    phase: ClassVar[str] = "merge"
+    found: str
+
+
+@dataclass(frozen=True)
 class DeleteRows(Stage):
-    """Delete the right number of copies of each row to remove; they are found by `keys`."""
+    """Delete the right number of copies of each row that was found.
+
+    Attributes:
+        found: the tables of the rows that were found; those that one leaves unclear are in the
+            next, and the last leaves none.
+    """
 
     kind: ClassVar[str] = "delete_rows"
     phase: ClassVar[str] = "merge"
     target: Any
-    changes: str
-    keys: tuple[str, ...]
-    without_nulls: frozenset[str]
+    found: tuple[str, ...]
 
 
 @dataclass(frozen=True)

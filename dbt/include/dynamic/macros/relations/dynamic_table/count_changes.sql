@@ -9,9 +9,10 @@
     (select count(*) from {{ stage.target }}) as total_rows,
     [
       {%- for key in stage.keys %}
-      coalesce(bool_and({{ dynamic_table_quote(key) }} is not null) filter (where dbt_dynamic_weight < 0), true)
+      case when not bool_or({{ dynamic_table_quote(key) }} is null) filter (where dbt_dynamic_weight < 0)
+        then approx_count_distinct({{ dynamic_table_quote(key) }}) filter (where dbt_dynamic_weight < 0) end
       {{- ',' if not loop.last }}
       {%- endfor %}
-    ] as without_nulls
+    ] as values_to_remove
   from {{ dynamic_table_quote(stage.changes) }}
 {% endmacro %}
