@@ -429,6 +429,18 @@ class LakeCatalog:
         )
         return {int(snapshot): [int(one) for one in tables] for snapshot, tables in rows}
 
+    def inserted_rows(self, table_id: int, after: int, upto: int) -> int:
+        """About how many rows the commits of (after, upto] inserted: those of files.
+
+        Small inserts are kept in the catalog; those are not counted.
+        """
+        rows = self._rows(
+            f"SELECT coalesce(sum(record_count), 0) FROM {self.metadata('ducklake_data_file')} "
+            f"WHERE table_id = {table_id:d} "
+            f"AND begin_snapshot > {after:d} AND begin_snapshot <= {upto:d}"
+        )
+        return int(rows[0][0])
+
     def newest_deletes(self, table_id: int) -> set[int]:
         """The newest snapshot at which deletes are noted, of each delete file with several."""
         return {

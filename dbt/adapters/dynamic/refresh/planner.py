@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.dynamic.config import Consistency
+from dbt.adapters.dynamic.config import Consistency, RefreshMode
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
+from dbt.adapters.dynamic.incremental.merges import Append
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import (
     Commit,
@@ -50,6 +51,7 @@ from dbt.adapters.dynamic.refresh.consistency import (
     merged,
     shared_versions,
 )
+from dbt.adapters.dynamic.refresh.cost import WORTH_ASKING, cheaper_full
 from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never_incremental
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.look import Look
@@ -100,6 +102,7 @@ class Plan:
         text: the query to evaluate: at its pins where it can be pinned.
         as_built: the table is the one that its last refresh left, with its columns.
         damaged: the table must be created anew: DuckLake may have lost deletes.
+        changed_rows: about how many rows of its sources changed, if that was asked.
     """
 
     snapshot: int
@@ -116,6 +119,7 @@ class Plan:
     text: str
     as_built: bool
     damaged: bool
+    changed_rows: int | None
 
 
 @dataclass(frozen=True)
@@ -313,6 +317,10 @@ class Planner:
                 "Set refresh_mode to 'auto' to allow a full refresh, change the query, or run "
                 "dbt with --full-refresh once if the cause is gone."
             ) from None
+        changed_rows = None
+        if decision.merge is not None:
+            changed_rows = self._changed_rows(changes)
+            decision = self._cheaper(decision, changed_rows, pins, seen.snapshot)
         if decision.action is not RefreshAction.NO_DATA:
             if state and decision.merge is not None:
                 self._disable(misled_by(commits, state.pins))
@@ -346,7 +354,32 @@ class Planner:
             else self._text(query),
             as_built=self._as_built,
             damaged=self._damaged,
+            changed_rows=changed_rows,
         )
+
+    def _changed_rows(self, changes: Mapping[SourceKey, SourceChange]) -> int:
+        """About how many rows of the sources were inserted or deleted, by metadata."""
+        changed = 0
+        for key, change in changes.items():
+            if change.kind is not ChangeKind.UNCHANGED:
+                lake, table = self._lakes[key[0]], change.table.table_id
+                inserted = lake.inserted_rows(table, change.old, change.new)
+                deleted = max(inserted - (change.growth or 0), 0)
+                changed += inserted + (deleted if change.kind is ChangeKind.CHANGES else 0)
+        return changed
+
+    def _cheaper(
+        self, decision: Decision, changed: int, pins: Sequence[Pin], snapshot: int
+    ) -> Decision:
+        """To merge, or to build the table as a whole where that is cheaper."""
+        config = self.model.config
+        strict = config.refresh_mode is RefreshMode.INCREMENTAL
+        if strict or changed < WORTH_ASKING or isinstance(decision.merge, Append):
+            return decision
+        history = self._store.history(self.model.dynamic_table, snapshot)
+        rows = sum(pin.rows or 0 for pin in pins)
+        cheaper = cheaper_full(changed, rows, config.cardinality_threshold, history)
+        return Decision.full(cheaper) if cheaper is not None else decision
 
     def _state(self, snapshot: int) -> State | None:
         """The table's last state."""

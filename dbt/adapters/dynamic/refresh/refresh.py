@@ -425,6 +425,8 @@ class Refresh:
             "total_keys": outcome.total_keys,
             "cardinality_ratio": outcome.ratio,
             "source_snapshots": json.dumps({pin.source: pin.snapshot for pin in plan.pins}),
+            "changed_rows": plan.changed_rows,
+            "timings": json.dumps(self.response.timings),
         }
 
     def _data_timestamp(self) -> datetime | None:

@@ -27,7 +27,9 @@ from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, compacted, may_
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.query.reasons import Reason
 from dbt.adapters.dynamic.refresh.consistency import Bases
+from dbt.adapters.dynamic.refresh.cost import MEMORY, Past
 from dbt.adapters.dynamic.relation import RelationKey
 
 SCHEMA = "dbt_dynamic"
@@ -84,6 +86,8 @@ _HISTORY_COLUMNS = {
     "error_type": "VARCHAR",
     "error_message": "VARCHAR",
     "worker_id": "VARCHAR",
+    "changed_rows": "BIGINT",
+    "timings": "VARCHAR",
 }
 # Which table a row of state_log is of, and the rows' order: the newest of a table is its state.
 _TABLE = ", ".join(folded(column) for column in ("schema_name", "table_name"))
@@ -213,6 +217,34 @@ class Store:
             f"SELECT [{', '.join(sorted(kept))}] FROM {self._name('state_log')} {_NEWEST}"
         )
         return {text for (texts,) in rows for text in texts if text is not None}
+
+    def history(self, dynamic_table: str, snapshot: int) -> list[Past]:
+        """The last refreshes of a table that had something to do, the newest first.
+
+        Args:
+            dynamic_table: its name, as the history has it.
+            snapshot: what the transaction sees.
+        """
+        if self._missing("refresh_log", _HISTORY_COLUMNS, snapshot):
+            return []  # it was written by an older version of the package
+        rows = self._rows(
+            "SELECT timings, changed_rows, refresh_action, reason_code "
+            f"FROM {self._name('refresh_log')} WHERE dynamic_table = {literal(dynamic_table)} "
+            "AND state = 'SUCCEEDED' AND refresh_action <> 'NO_DATA' AND timings IS NOT NULL "
+            "QUALIFY least(row_number() OVER (ORDER BY completed_at DESC), row_number() OVER ("
+            "PARTITION BY refresh_action = 'INCREMENTAL' ORDER BY completed_at DESC)) "
+            f"<= {MEMORY:d} ORDER BY completed_at DESC"
+        )
+        return [
+            Past(
+                sum(json.loads(timings).values()),
+                changed,
+                merged=action == "INCREMENTAL",
+                over_threshold=reason == Reason.OVER_THRESHOLD,
+                anew=action == "REINITIALIZE",
+            )
+            for timings, changed, action, reason in rows
+        ]
 
     def names(self, snapshot: int) -> list[tuple[str, str]]:
         """Schema and name of every table that has state, sorted."""
@@ -548,7 +580,7 @@ def _views(state: str, history: str) -> dict[str, str]:
     )
     source = "concat_ws('.', pin.database, pin.schema, pin.name)"
     listed = ", ".join(
-        "source_snapshots::JSON AS source_snapshots" if name == "source_snapshots" else name
+        f"{name}::JSON AS {name}" if name in ("source_snapshots", "timings") else name
         for name in _HISTORY_COLUMNS
     )
     return {

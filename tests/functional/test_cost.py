@@ -1,0 +1,57 @@
+"""A table is built as a whole before anything is read, where that is cheaper than merging."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbt.adapters.dynamic.refresh import cost, planner
+from tests.functional.project import LakeProject
+
+
+def test_too_many_changed_rows_to_begin_a_merge(
+    project: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "WORTH_ASKING", 10)
+    monkeypatch.setattr(planner, "WORTH_ASKING", 10)
+    monkeypatch.setattr(cost, "_SLOWER", 1000)  # such few rows take what they take
+    project.source("events", "SELECT i AS id, i % 50 AS k, i AS v FROM range(1000) r(i)")
+    events = "FROM {{ source('raw', 'events') }}"
+    project.model("by_key", f"SELECT k, list(v ORDER BY v) AS v {events} GROUP BY k")
+    project.model(
+        "strict", f"SELECT k, max(v) AS v {events} GROUP BY k", refresh_mode="incremental"
+    )
+    project.model("appended", f"SELECT id, v {events}")
+    project.run()
+
+    def change(*statements: str) -> dict[str, str]:
+        project.sql(*statements)
+        return {name: one["_message"].split(" keys")[0] for name, one in project.run().items()}
+
+    scattered = "UPDATE raw.events SET v = v + 1 WHERE id < 16"  # 32 rows, 16 keys of 50
+    assert change(scattered)["by_key"] == "FULL OVER_THRESHOLD 50 rows"
+    done = change(scattered)
+    assert done["by_key"] == "FULL CHEAPER_FULL 50 rows"
+    assert done["strict"] == "INCREMENTAL merge_aggregates 16/50"
+    # Fewer, and then as many that lie together.
+    assert (
+        change("DELETE FROM raw.events WHERE id < 5")["by_key"] == "INCREMENTAL affected_keys 5/50"
+    )
+    together = "UPDATE raw.events SET v = v + 1 WHERE k = 7"  # 40 rows
+    assert change(together)["by_key"] == "FULL CHEAPER_FULL 50 rows"
+    done = change("INSERT INTO raw.events SELECT 1000 + i, 7, i FROM range(900) r(i)")
+    assert done["by_key"] == "FULL CHEAPER_FULL 50 rows"
+    assert done["appended"] == "INCREMENTAL append +900"
+    assert project.sql(
+        "SELECT reason FROM dbt_dynamic.refresh_history WHERE reason_code = 'CHEAPER_FULL' "
+        "AND dynamic_table = 'lake.main.by_key' ORDER BY completed_at"
+    ) == [
+        (
+            "32 of 1,000 rows of the sources changed; 32 not long ago affected more keys than "
+            "cardinality_threshold allows",
+        ),
+        (
+            "40 of 995 rows of the sources changed; 32 not long ago affected more keys than "
+            "cardinality_threshold allows",
+        ),
+        ("900 of 1,895 rows of the sources changed (47.5%), more than cardinality_threshold 0.3",),
+    ]

@@ -1,0 +1,63 @@
+"""Building as a whole before anything is read: what the figures must say."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbt.adapters.dynamic.refresh.cost import MEMORY, Past, cheaper_full
+
+BUILD = Past(10.0, None, merged=False)
+SLOW = Past(12.0, 50_000, merged=True)
+FAST = Past(1.0, 50_000, merged=True)
+TOO_MANY = Past(14.0, 50_000, merged=False, over_threshold=True)
+ANEW = Past(10.0, None, merged=False, anew=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "history", "full"),
+    [
+        (9_999, [TOO_MANY, BUILD], False),  # not worth asking
+        (300_001, [], True),  # more than 30 % of the rows
+        (300_000, [], False),
+        (60_000, [], False),  # nothing is known
+        (60_000, [TOO_MANY, BUILD], True),
+        (50_000, [TOO_MANY], True),
+        (49_999, [TOO_MANY, BUILD], False),  # fewer rows may affect fewer keys
+        (60_000, [SLOW, BUILD], True),
+        (60_000, [SLOW], False),  # than what?
+        (60_000, [SLOW, TOO_MANY], False),  # it went well, for all that is known
+        (60_000, [FAST, BUILD], False),
+        (60_000, [Past(10.9, 50_000, merged=True), BUILD], False),  # about as fast
+        # What went well since counts more, up to as many rows.
+        (60_000, [FAST, TOO_MANY, BUILD], False),
+        (60_000, [FAST, Past(14.0, 55_000, merged=False, over_threshold=True), BUILD], True),
+        (60_000, [TOO_MANY, FAST, BUILD], True),
+        # A try is forgotten, and so it is tried again.
+        (60_000, [*[BUILD] * (MEMORY - 1), TOO_MANY], True),
+        (60_000, [*[BUILD] * MEMORY, TOO_MANY], False),
+        (60_000, [*[FAST] * MEMORY, SLOW, BUILD], False),
+        # Another query, perhaps.
+        (60_000, [ANEW, TOO_MANY, BUILD], False),
+        (60_000, [SLOW, ANEW], True),
+        (60_000, [Past(12.0, None, merged=True), BUILD], False),
+    ],
+)
+def test_cheaper_full(changed: int, history: list[Past], full: bool) -> None:
+    assert (cheaper_full(changed, 1_000_000, 0.3, history) is not None) is full
+
+
+def test_the_reason_gives_the_figures() -> None:
+    texts = [
+        one.text
+        for history in ([TOO_MANY], [SLOW, BUILD])
+        if (one := cheaper_full(60_000, 1_000_000, 0.3, history)) is not None
+    ]
+    texts += [one.text for one in [cheaper_full(400_000, 1_000_000, 0.3, [])] if one is not None]
+    assert texts == [
+        "60,000 of 1,000,000 rows of the sources changed; 50,000 not long ago affected more keys "
+        "than cardinality_threshold allows",
+        "60,000 of 1,000,000 rows of the sources changed; 50,000 not long ago took 12.0 s to "
+        "merge, and to build the table takes 10.0 s",
+        "400,000 of 1,000,000 rows of the sources changed (40.0%), more than "
+        "cardinality_threshold 0.3",
+    ]
