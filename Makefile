@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs oracle mutations stress soak crashes bench-planning \
-	bench-threads clean
+.PHONY: demo test lint types docs oracle mutations stress soak crashes bench bench-planning \
+	bench-threads bench-memory clean
 
 demo: $(VENV)/installed $(VENV)/flights
 	$(BIN)/python integration_tests/replay.py
@@ -44,6 +44,17 @@ soak: $(VENV)/installed
 KILLS ?= 200
 crashes: $(VENV)/installed
 	$(BIN)/python -m tests.soak.crashes --kills $(KILLS)
+
+# Refreshes beside rebuilds, hand-written models and the floor: docs/benchmarks.md. 15 minutes at
+# the scale factor 1; hours at 10, with some 50 GB in TMPDIR. Rendered anew, without measuring:
+# python -m benchmarks.refresh page
+SF ?= 1
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.refresh run --scale-factor $(SF)
+
+# The memory that a refresh of ten million keys needs, beside the rebuild's.
+bench-memory: $(VENV)/installed
+	$(BIN)/python -m benchmarks.refresh.memory
 
 # How long planning takes, and how the statements grow.
 bench-planning: $(VENV)/installed

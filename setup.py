@@ -47,6 +47,7 @@ setup(
             "dbt-tests-adapter>=1.15,<2",
             "duckdb-extension-tpch>=1.5.0,<2",
             "hypothesis>=6.100,<7",
+            "matplotlib>=3.9,<4",
             "mypy>=1.15,<2",
             "pytest>=8,<10",
             "pytest-xdist>=3,<4",

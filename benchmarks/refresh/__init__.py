@@ -1,5 +1,7 @@
 """How long refreshes take, beside a rebuild, a hand-written incremental model, and the floor.
 
 One line a module: `lake` has the data, `changes` what happens to it, `workloads` the models and
-the SQL that one would write by hand, `measure` runs them in turns, `page` shows the figures.
+`floors` the SQL that one would write by hand, `project` the dbt project of them, `measure` runs
+them in turns, `figures` compares what came out with what is to be reached, `page` and `charts`
+show it. `memory` is apart: how much of it a large refresh needs.
 """

@@ -1,96 +1,68 @@
-"""make bench: refreshes beside rebuilds, hand-written incremental models, and the floor.
-
-Every change is made once, and then each way brings its own table up to date, in an order that
-changes from round to round. What counts is the median of the rounds.
-"""
+"""make bench: refreshes beside rebuilds, hand-written incremental models, and the floor."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
-from typing import Any
 
-from benchmarks.refresh.changes import KINDS, RATES, statements
-from benchmarks.refresh.project import DYNAMIC, WAYS, Project
-from benchmarks.refresh.workloads import WORKLOADS, Workload
+from benchmarks.refresh.changes import KINDS, RATES
+from benchmarks.refresh.measure import Measuring, Options
+from benchmarks.refresh.page import FOLDER, write
+from benchmarks.refresh.workloads import IDLE, WORKLOADS
 
 
-def main() -> None:
-    """Measure, print, and write the figures."""
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, or write the page of what was measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.refresh", description=__doc__)
-    parser.add_argument("--scale-factor", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rates", type=float, nargs="+", default=list(RATES))
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    names = [one.name for one in WORKLOADS]
-    parser.add_argument("--workloads", nargs="+", choices=names, default=names)
-    parser.add_argument("--output", type=Path, help="a JSON file for the figures")
-    options = parser.parse_args()
-    chosen = tuple(one for one in WORKLOADS if one.name in options.workloads)
-    print(f"TPC-H SF{options.scale_factor:g}, {platform.machine()}, {os.cpu_count()} cores")
-    output = options.output.resolve() if options.output else None
-    with tempfile.TemporaryDirectory() as folder:
-        project = Project(Path(folder), options.scale_factor, chosen)
-        figures = [
-            figure
-            for workload in chosen
-            for figure in _measure(project, workload, options.kinds, options.rates, options.rounds)
-        ]
-    if output:
-        output.write_text(json.dumps(figures, indent=1))
-
-
-def _measure(
-    project: Project, workload: Workload, kinds: list[str], rates: list[float], rounds: int
-) -> Iterator[dict[str, Any]]:
-    for way in WAYS:
-        project.run(f"{workload.name}_{way}", "--full-refresh")
-    number = 0
-    for kind in kinds:
-        for rate in rates:
-            seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-            responses: list[dict[str, Any]] = []
-            for _ in range(rounds):
-                number += 1
-                with project.lake() as connection:
-                    for statement in statements(kind, rate, number):
-                        connection.execute(statement)
-                for way in [*WAYS[number % 3 :], *WAYS[: number % 3]]:
-                    done = project.run(f"{workload.name}_{way}")
-                    phases = done.response.get("timings")
-                    seconds[way].append(sum(phases.values()) if phases else done.seconds)
-                    if way == DYNAMIC:
-                        responses.append(done.response)
-            figure = {
-                "workload": workload.name,
-                "kind": kind,
-                "rate": rate,
-                "seconds": {way: median(times) for way, times in seconds.items()},
-                "phases": {
-                    phase: median(one["timings"].get(phase, 0.0) for one in responses)
-                    for phase in ("plan", "changes", "keys", "recompute", "merge", "commit")
-                },
-                "did": responses[-1]["_message"],
-            }
-            _print(figure)
-            yield figure
-
-
-def _print(figure: dict[str, Any]) -> None:
-    ours, table, incremental = (figure["seconds"][way] for way in WAYS)
-    print(
-        f"{figure['workload']:<15} {figure['kind']:<8} {figure['rate']:>7.2%} "
-        f"{ours:>8.3f} s  rebuild {table:>7.3f} s ({table / ours:>5.1f}x)  "
-        f"by hand {incremental:>7.3f} s ({incremental / ours:>5.1f}x)  {figure['did']}  "
-        + " ".join(f"{phase} {value:.3f}" for phase, value in figure["phases"].items()),
-        flush=True,
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("page", help="write docs/benchmarks.md from the figures that exist")
+    run = commands.add_parser("run", help="measure, and write the figures and the page")
+    run.add_argument("--scale-factor", type=float, default=1.0)
+    run.add_argument("--rounds", type=int, default=3, help="of each cell at most")
+    run.add_argument(
+        "--minutes",
+        type=float,
+        help="no further round of a cell begins where it would take longer; 14 a scale factor",
     )
+    run.add_argument("--rates", type=float, nargs="+", default=list(RATES))
+    run.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    names = [*(one.name for one in WORKLOADS), IDLE]
+    run.add_argument("--workloads", nargs="+", choices=names, default=names)
+    run.add_argument("--no-regret", action="store_true", help="only the automatic mode")
+    run.add_argument("--check", action="store_true", help="all tables after every change")
+    run.add_argument("--memory-limit", default="", help="DuckDB's, such as 4GB")
+    run.add_argument("--output", type=Path, help="a JSON file; then no page is written")
+    options = parser.parse_args(arguments)
+    if options.command == "page":
+        write()
+        return
+    if not all(0 <= rate <= 1 for rate in options.rates):
+        parser.error("--rates are shares of the line items, from 0 to 1")
+    scale_factor = options.scale_factor
+    output = options.output or FOLDER / f"sf{scale_factor:g}.json"
+    output = output.resolve()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        Measuring(
+            Options(
+                scale_factor,
+                [one for one in WORKLOADS if one.name in options.workloads],
+                IDLE in options.workloads,
+                options.kinds,
+                options.rates,
+                options.rounds,
+                options.minutes or 14 * max(1.0, scale_factor),
+                not options.no_regret,
+                options.check,
+                options.memory_limit,
+            ),
+            Path(folder),
+            output,
+            lambda text: print(text, flush=True),
+        ).run()
+    if not options.output:
+        write()
 
 
 if __name__ == "__main__":

@@ -1,57 +1,71 @@
-"""A dbt project on a lake with TPC-H: every workload as three models."""
+"""A dbt project on a lake with TPC-H: every workload in each way to keep it up to date."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import yaml
 
-from benchmarks.refresh.workloads import Workload
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
-from dbt.adapters.dynamic.lake.extensions import load_extension
+from benchmarks.refresh.floors import floor
+from benchmarks.refresh.lake import PATH, TABLES, BenchmarkLake, Change
+from benchmarks.refresh.workloads import IDLE, IDLE_TABLES, Table, Workload, idle_query
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
+from tests.functional.project import close_dbt
 
-TABLES = ("customer", "lineitem", "orders")
-# The ways to keep a table up to date, as models.
+# The ways to keep a table up to date: as a dbt model, then by hand. REBUILD is the floor where
+# so much changed that the best that one can do by hand is to build the table anew.
 DYNAMIC, TABLE, INCREMENTAL = "dynamic_table", "table", "incremental"
-WAYS = (DYNAMIC, TABLE, INCREMENTAL)
+FULL, FORCED = "forced_full", "forced_incremental"
+FLOOR, REBUILD = "floor", "floor_rebuild"
+MODELS = (DYNAMIC, TABLE, INCREMENTAL, FULL, FORCED)
 _FLAGS = {
     "send_anonymous_usage_stats": False,
     "use_colors": False,
     "write_json": False,
     "log_level_file": "none",
 }
+_DYNAMIC_CONFIG = {
+    DYNAMIC: "materialized='dynamic_table'",
+    FULL: "materialized='dynamic_table', refresh_mode='full'",
+    FORCED: "materialized='dynamic_table', refresh_mode='incremental'",
+}
 
 
 @dataclass(frozen=True)
-class Run:
-    """What dbt says of one model.
+class Done:
+    """What one way needed for a workload; of its tables the sum.
 
     Attributes:
-        seconds: from its start to its end, without dbt's own start.
-        response: its adapter_response.
+        seconds: of a dynamic table the sum of its phases; of another model what dbt says
+            (`execution`); of the floor from BEGIN to COMMIT.
+        execution: dbt's execution_time: without its start, with the macros' rendering; None for
+            the floor.
+        phases: of a dynamic table, by phase.
+        messages: of a dynamic table: what it did, a line for each table.
     """
 
     seconds: float
-    response: dict[str, Any]
+    execution: float | None = None
+    phases: dict[str, float] | None = None
+    messages: tuple[str, ...] = ()
 
 
 class Project:
     """The project and its lake.
 
     Args:
-        folder: an empty folder.
+        folder: an empty folder; it becomes the current one, as the profile's paths are relative.
         scale_factor: of TPC-H.
         workloads: what to build.
+        idle: whether to have the tables that never change.
         memory_limit: DuckDB's, or "".
     """
 
@@ -59,85 +73,190 @@ class Project:
         self,
         folder: Path,
         scale_factor: float,
-        workloads: tuple[Workload, ...],
+        workloads: Sequence[Workload],
+        idle: bool = False,
         memory_limit: str = "",
     ) -> None:
         self.folder = folder
-        self._settings = {"memory_limit": memory_limit} if memory_limit else {}
-        os.chdir(folder)  # the profile's paths are relative
-        self._write(workloads)
-        with self.lake() as connection:
-            load_extension(connection, "tpch")
-            connection.execute("USE memory")
-            connection.execute(f"CALL dbgen(sf = {scale_factor})")
-            connection.execute("CREATE SCHEMA lake.bench")
-            for table in TABLES:
-                connection.execute(f"CREATE TABLE lake.main.{table} AS FROM memory.main.{table}")
-            connection.execute(
-                "CREATE TABLE lake.bench.changed AS "
-                "SELECT l_orderkey, l_partkey, l_suppkey FROM lake.main.lineitem LIMIT 0"
-            )
+        os.chdir(folder)
+        self.lake = BenchmarkLake({"memory_limit": memory_limit} if memory_limit else {})
+        self._workloads = tuple(workloads)
+        self._idle = [f"{IDLE}_{number:03}" for number in range(IDLE_TABLES)] if idle else []
+        self._write()
+        self.lake.generate(scale_factor)
         self._manifest: Manifest = self._invoke("parse").result
 
-    @contextlib.contextmanager
-    def lake(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the lake, beside dbt."""
-        close_dbt()
-        with contextlib.closing(duckdb.connect(config=self._settings)) as connection:
-            load_extension(connection, "ducklake")
-            connection.execute(f"SET GLOBAL disabled_optimizers = '{UNSOUND_OPTIMIZER}'")
-            connection.execute("ATTACH 'ducklake:lake.ducklake' AS lake")
-            connection.execute("USE lake")
-            yield connection
+    def build(self, way: str) -> None:
+        """Build the tables of a way (for `DYNAMIC` the idle ones, too)."""
+        if way in MODELS:
+            self._run([self._model(table, way) for table in self._tables()])
+            if self._idle and way == DYNAMIC:
+                self._run(self._idle)
+            return
+        with self.lake.connect() as connection:
+            for workload in self._workloads:
+                for statement in self._rebuild(workload, way):
+                    connection.execute(statement)
 
-    def run(self, model: str, *arguments: str) -> Run:
-        """``dbt run`` of one model."""
-        result = self._invoke("run", "--select", model, *arguments)
-        (one,) = result.result.results
-        return Run(one.execution_time, dict(one.adapter_response))
+    def refresh(self, way: str, change: Change) -> dict[str, Done]:
+        """Bring all tables of a way up to date after a change; by workload what it took."""
+        if way not in MODELS:
+            return self._by_hand(way, change)
+        found = self._run([self._model(table, way) for table in self._tables()])
+        return {
+            workload.name: _sum([found[self._model(table, way)] for table in workload.tables])
+            for workload in self._workloads
+        }
+
+    def refresh_idle(self) -> Done:
+        """Refresh the tables whose sources did not change."""
+        return _sum(list(self._run(self._idle).values()))
+
+    def check(self, ways: Sequence[str]) -> None:
+        """Compare the tables of these ways with their queries.
+
+        Raises:
+            SystemExit: a table differs.
+        """
+        with self.lake.connect() as connection:
+            for workload in self._workloads:
+                for way in ways:
+                    names = self._names(workload, way)
+                    for table in workload.tables:
+                        query, stored = table.query.format_map(names), f"FROM {names[table.name]}"
+                        different = differs(connection, query, stored)
+                        if different:
+                            raise SystemExit(
+                                f"The table {names[table.name]} is wrong: {different}. A figure "
+                                "of a way that is wrong means nothing; none was kept."
+                            )
+
+    # By hand ------------------------------------------------------------------------------------
+
+    def _by_hand(self, way: str, change: Change) -> dict[str, Done]:
+        done = {}
+        with self.lake.connect() as connection:
+            for workload in self._workloads:
+                if way == REBUILD:
+                    statements = self._rebuild(workload, way)
+                else:
+                    statements = self._floor(workload, change)
+                started = time.perf_counter()
+                for statement in ("BEGIN", *statements, "COMMIT"):
+                    connection.execute(statement).fetchall()
+                done[workload.name] = Done(time.perf_counter() - started)
+        return done
+
+    def _floor(self, workload: Workload, change: Change) -> list[str]:
+        between = f"'lineitem', {change.old + 1}, {change.new}"
+        names = {
+            **self._names(workload, FLOOR),
+            "inserted": f"lake.table_insertions({between})",
+            "deleted": f"lake.table_deletions({between})",
+            "old": str(change.old),
+        }
+        return [text.format_map(names) for text in floor(workload.name, change.kind)]
+
+    def _rebuild(self, workload: Workload, way: str) -> list[str]:
+        names = self._names(workload, way)
+        return [
+            f"CREATE OR REPLACE TABLE {names[table.name]} AS {table.query.format_map(names)}"
+            for table in workload.tables
+        ]
+
+    def _names(self, workload: Workload, way: str) -> dict[str, str]:
+        """What the names in braces stand for in SQL that runs without dbt."""
+        names = {name: f"lake.main.{name}" for name in TABLES}
+        for table in workload.tables:
+            names[table.name] = f"lake.main.{self._model(table, way)}"
+        return names
+
+    # With dbt -----------------------------------------------------------------------------------
+
+    def _tables(self) -> list[Table]:
+        return [table for workload in self._workloads for table in workload.tables]
+
+    @staticmethod
+    def _model(table: Table, way: str) -> str:
+        return f"{table.name}_{way}"
+
+    def _run(self, models: list[str]) -> dict[str, Done]:
+        """``dbt run`` of some models; by name what dbt says."""
+        found = {}
+        for one in self._invoke("run", "--select", " ".join(models)).result.results:
+            response = dict(one.adapter_response)
+            phases = response.get("timings")
+            found[one.node.name] = Done(
+                sum(phases.values()) if phases else one.execution_time,
+                one.execution_time,
+                phases,
+                (response["_message"],) if phases else (),
+            )
+        return found
 
     def _invoke(self, *arguments: str) -> Any:
         shown = io.StringIO()
         known = getattr(self, "_manifest", None)
+        close_dbt()
         with contextlib.redirect_stdout(shown):
             result = dbtRunner(manifest=known).invoke(
                 [*arguments, "--project-dir", ".", "--profiles-dir", ".", "--no-use-colors"]
             )
         close_dbt()
         if not result.success:
-            raise SystemExit(f"dbt {' '.join(arguments)} failed: {shown.getvalue()}")
+            said = shown.getvalue() + str(result.exception or "")
+            raise SystemExit(f"dbt {' '.join(arguments)} failed:\n{said}")
         return result
 
-    def _write(self, workloads: tuple[Workload, ...]) -> None:
+    def _write(self) -> None:
         self._yaml(
             "dbt_project.yml",
             {"name": "bench", "version": "1.0.0", "profile": "bench", "flags": _FLAGS},
         )
         output = {
             "type": "dynamic",
-            "path": "ducklake:lake.ducklake",
+            "path": PATH,
             "threads": 1,
-            "settings": self._settings,
+            "settings": self.lake.settings,
         }
         self._yaml("profiles.yml", {"bench": {"target": "dev", "outputs": {"dev": output}}})
         tables = [{"name": name} for name in TABLES]
         sources = [{"name": "main", "schema": "main", "tables": tables}]
         self._yaml("models/sources.yml", {"version": 2, "sources": sources})
-        references = {name: f"{{{{ source('main', '{name}') }}}}" for name in TABLES}
-        for one in workloads:
-            query = one.query.format(**references)
-            self._model(f"{one.name}_{DYNAMIC}", query, f"materialized='{DYNAMIC}'")
-            self._model(f"{one.name}_{TABLE}", query, f"materialized='{TABLE}'")
-            keys = "(" + one.affected.format(**references) + ")"
-            restricted = one.restricted.format(keys=f"{keys} AS k", **references)
-            self._model(
-                f"{one.name}_{INCREMENTAL}",
+        for workload in self._workloads:
+            for way in MODELS:
+                for table in workload.tables:
+                    self._write_table(workload, table, way)
+        for number, name in enumerate(self._idle):
+            query = idle_query(number).format_map(_SOURCES)
+            self._write_model(name, _DYNAMIC_CONFIG[DYNAMIC], query)
+
+    def _write_table(self, workload: Workload, table: Table, way: str) -> None:
+        names = _SOURCES | {
+            one.name: f"{{{{ ref('{self._model(one, way)}') }}}}"
+            for one in workload.tables
+            if one is not table
+        }
+        name, query = self._model(table, way), table.query.format_map(names)
+        if way in _DYNAMIC_CONFIG:
+            self._write_model(name, _DYNAMIC_CONFIG[way], query)
+        elif way == TABLE:
+            self._write_model(name, "materialized='table'", query)
+        else:
+            affected = table.affected.format_map(names)
+            restricted = table.restricted.format_map({**names, "keys": f"({affected})"})
+            # dbt's own delete+insert would leave the rows of groups that are gone.
+            keys = ", ".join(table.keys)
+            keys = f"({keys})" if len(table.keys) > 1 else keys
+            delete = f"DELETE FROM {{{{ this }}}} WHERE {keys} IN ({affected})"
+            self._write_model(
+                name,
+                "materialized='incremental', incremental_strategy='append', "
+                f'pre_hook="{{% if is_incremental() %}}{delete}{{% endif %}}"',
                 "{% if is_incremental() %}" + restricted + "{% else %}" + query + "{% endif %}",
-                "materialized='incremental', incremental_strategy='delete+insert', "
-                f"unique_key={list(one.keys)!r}",
             )
 
-    def _model(self, name: str, sql: str, config: str) -> None:
+    def _write_model(self, name: str, config: str, sql: str) -> None:
         self._file(f"models/{name}.sql", f"{{{{ config({config}) }}}}\n{sql}")
 
     def _file(self, path: str, text: str) -> None:
@@ -149,9 +268,46 @@ class Project:
         self._file(path, yaml.safe_dump(content, sort_keys=False))
 
 
-def close_dbt() -> None:
-    """Close the DuckDB instance that dbt keeps: the lake's catalog admits one."""
-    environment = DuckDBConnectionManager._ENV
-    if environment is not None:
-        environment.close()
-    DuckDBConnectionManager._ENV = None
+_SOURCES = {name: f"{{{{ source('main', '{name}') }}}}" for name in TABLES}
+
+
+def _sum(parts: list[Done]) -> Done:
+    phases: dict[str, float] = {}
+    for part in parts:
+        for phase, seconds in (part.phases or {}).items():
+            phases[phase] = phases.get(phase, 0.0) + seconds
+    return Done(
+        sum(part.seconds for part in parts),
+        sum(part.execution or 0.0 for part in parts),
+        phases or None,
+        tuple(message for part in parts for message in part.messages),
+    )
+
+
+def differs(connection: Any, query: str, stored: str) -> str:
+    """How the rows of two queries differ, or "".
+
+    As the tables may be large, their rows are counted and hashed, and floating-point columns
+    added up, rather than compared row by row: both sides get by with little memory.
+
+    Args:
+        connection: of DuckDB.
+        query: what the rows should be.
+        stored: what they are.
+    """
+    described = connection.execute(f"DESCRIBE {query}").fetchall()
+    floats = [name for name, kind, *_ in described if kind in ("DOUBLE", "FLOAT")]
+    exact = ", ".join(name for name, *_ in described if name not in floats)
+    hashed = f"hash({exact})"
+    # Weighed by what the rest of the row is, so that values in other rows are seen.
+    sums = "".join(f", sum({name} * ({hashed} % 1000))" for name in floats)
+    fingerprint = f"SELECT count(*), sum({hashed}::HUGEINT){sums} FROM "
+    columns = ", ".join(name for name, *_ in described)
+    (wanted,) = connection.execute(f"{fingerprint} ({query})").fetchall()
+    (found,) = connection.execute(f"{fingerprint} (SELECT {columns} {stored})").fetchall()
+    if wanted[:2] == found[:2] and all(
+        abs((one or 0) - (other or 0)) <= 1e-9 * max(abs(one or 0), 1)
+        for one, other in zip(wanted[2:], found[2:], strict=True)
+    ):
+        return ""
+    return f"it should hold {wanted[0]:,} rows, and holds {found[0]:,}, or others"

@@ -1,0 +1,285 @@
+"""The figures to reach, and whether they were.
+
+A cell is a workload after a kind and rate of changes (:meth:`.measure.Measuring.figures`). Its
+time in each way is the median of its rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks.refresh.project import (
+    DYNAMIC,
+    FLOOR,
+    FORCED,
+    FULL,
+    INCREMENTAL,
+    REBUILD,
+    TABLE,
+)
+from benchmarks.refresh.workloads import IDLE, WORKLOADS
+
+TITLES = {one.name: one.title for one in WORKLOADS} | {IDLE: "100 tables"}
+# What automatic mode may lose beside the better of its two ways.
+REGRET, REGRET_SECONDS = 1.10, 0.05
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A workload after one kind and rate of changes.
+
+    Attributes:
+        workload: its name.
+        kind: of the changes; ``none``.
+        rate: of the changes.
+        seconds: by way the median of the rounds.
+        execution: dbt's execution_time of the dynamic table, the median.
+        rounds: how many there were.
+        phases: of the dynamic table, by phase the median.
+        did: what the dynamic table said.
+        tables: how many there are.
+    """
+
+    workload: str
+    kind: str
+    rate: float
+    seconds: Mapping[str, float]
+    execution: float
+    rounds: int
+    phases: Mapping[str, float]
+    did: Sequence[str]
+    tables: int
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Cell:
+        """A cell as the JSON file holds it."""
+        return cls(
+            data["workload"],
+            data["kind"],
+            data["rate"],
+            {way: median(rounds) for way, rounds in data["seconds"].items()},
+            median(data["execution"]),
+            len(data["execution"]),
+            data["phases"],
+            data["did"],
+            data.get("tables", 1),
+        )
+
+    @property
+    def ours(self) -> float:
+        """Seconds of the dynamic table."""
+        return self.seconds[DYNAMIC]
+
+    @property
+    def floor(self) -> float | None:
+        """Seconds of the best SQL by hand, be it a merge or a rebuild."""
+        found = [self.seconds[way] for way in (FLOOR, REBUILD) if way in self.seconds]
+        return min(found, default=None)
+
+    @property
+    def floor_is_rebuild(self) -> bool:
+        """Whether building the table anew by hand is the best."""
+        return REBUILD in self.seconds and self.floor == self.seconds[REBUILD]
+
+    @property
+    def better_mode(self) -> float | None:
+        """Seconds of the better one of forced full and forced incremental."""
+        found = [self.seconds[way] for way in (FULL, FORCED) if way in self.seconds]
+        return min(found, default=None) if len(found) == 2 else None
+
+    @property
+    def regret(self) -> float | None:
+        """Automatic mode beside the better of its two ways."""
+        return self.ours / self.better_mode if self.better_mode else None
+
+    @property
+    def regrets(self) -> bool:
+        """Whether automatic mode is slower than it may be."""
+        better = self.better_mode
+        return better is not None and self.ours > REGRET * better + REGRET_SECONDS
+
+    @property
+    def name(self) -> str:
+        """For readers."""
+        return f"{TITLES[self.workload]}, {change(self.kind, self.rate)}"
+
+
+def change(kind: str, rate: float) -> str:
+    """A kind and rate of changes, for readers.
+
+    >>> change("mixed", 0.001), change("none", 0.0)
+    ('0.1 % mixed', 'nothing changed')
+    """
+    return f"{100 * rate:g} % {kind}" if rate else "nothing changed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A figure that was to be reached, and what was measured.
+
+    Attributes:
+        title: what of.
+        wanted: for readers.
+        found: for readers; "" if it was not measured.
+        reached: whether it was.
+    """
+
+    title: str
+    wanted: str
+    found: str
+    reached: bool
+
+
+Rule = Callable[[Sequence[Cell], float], tuple[str, bool] | None]
+
+
+def verdicts(cells: Sequence[Cell], scale_factor: float) -> list[Verdict]:
+    """All figures of the issue for one scale factor; none for one that has no figures."""
+    found = []
+    for title, rule, wanted, text in _FIGURES:
+        limit = wanted.get(scale_factor)
+        if limit is not None:
+            measured = rule(cells, limit)
+            said, reached = measured or ("", False)
+            found.append(Verdict(title, text.format(limit), said, reached))
+    return found
+
+
+def _faster(workload: str, kind: str, rate: float) -> Rule:
+    """How many times faster than a rebuild."""
+
+    def rule(cells: Sequence[Cell], limit: float) -> tuple[str, bool] | None:
+        for cell in cells:
+            if (cell.workload, cell.kind, cell.rate) == (workload, kind, rate):
+                ratio = cell.seconds[TABLE] / cell.ours
+                return f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x", ratio >= limit
+        return None
+
+    return rule
+
+
+def _worst(
+    beside: Callable[[Cell], float | None], chosen: Callable[[Cell], bool] = lambda cell: True
+) -> Rule:
+    """The largest share of another way's time, and where."""
+
+    def rule(cells: Sequence[Cell], limit: float) -> tuple[str, bool] | None:
+        found = [
+            (cell.ours / other, cell)
+            for cell in cells
+            if cell.rate and chosen(cell)
+            for other in [beside(cell)]
+            if other
+        ]
+        if not found:
+            return None
+        ratio, cell = max(found, key=lambda one: one[0])
+        over = sum(one > limit for one, _ in found)
+        where = f"{ratio:.2f}x ({cell.name}); {over} of {len(found)} cells over"
+        return where, ratio <= limit
+
+    return rule
+
+
+def _idle_one(cells: Sequence[Cell], limit: float) -> tuple[str, bool] | None:
+    found = [cell for cell in cells if not cell.rate and cell.workload != IDLE]
+    if not found:
+        return None
+    each = [(cell.ours / cell.tables, cell) for cell in found]
+    seconds, cell = max(each, key=lambda one: one[0])
+    middle = median(seconds for seconds, _ in each)
+    said = f"{1000 * middle:.0f} ms; at worst {1000 * seconds:.0f} ms ({TITLES[cell.workload]})"
+    return said, seconds <= limit / 1000
+
+
+def _idle_all(cells: Sequence[Cell], limit: float) -> tuple[str, bool] | None:
+    for cell in cells:
+        if cell.workload == IDLE:
+            return f"{cell.ours:.2f} s", cell.ours <= limit
+    return None
+
+
+def _regret(cells: Sequence[Cell], limit: float) -> tuple[str, bool] | None:
+    found = [(cell.regret, cell) for cell in cells if cell.regret is not None and cell.rate]
+    if not found:
+        return None
+    ratio, cell = max(found, key=lambda one: one[0])
+    over = sum(cell.regrets for _, cell in found)
+    return f"{ratio:.2f}x ({cell.name}); {over} of {len(found)} cells over", not over
+
+
+_TIMES, _AT_MOST = "{:g}x faster than a rebuild", "{:g}x at most"
+# Title, how it is measured, the figure by scale factor, and its text: issue 5.
+_FIGURES: tuple[tuple[str, Rule, dict[float, float], str], ...] = (
+    (
+        "three-way join, sum/count/max, 0.1 % inserts",
+        _faster("by_customer", "inserts", 0.001),
+        {1: 8, 10: 25},
+        _TIMES,
+    ),
+    (
+        "the same, 0.1 % mixed, scattered",
+        _faster("by_customer", "mixed", 0.001),
+        {1: 3, 10: 6},
+        _TIMES,
+    ),
+    (
+        "three-way join with count(distinct), 0.1 % inserts",
+        _faster("distinct_parts", "inserts", 0.001),
+        {1: 2.5, 10: 6},
+        _TIMES,
+    ),
+    (
+        "the same, 0.1 % mixed, scattered",
+        _faster("distinct_parts", "mixed", 0.001),
+        {1: 2, 10: 4},
+        _TIMES,
+    ),
+    (
+        "append-only filter and join, 0.1 %",
+        _faster("returned", "inserts", 0.001),
+        {1: 12, 10: 50},
+        _TIMES,
+    ),
+    (
+        "window top-3 per key, 0.1 % mixed",
+        _faster("top_three", "mixed", 0.001),
+        {1: 3, 10: 6},
+        _TIMES,
+    ),
+    (
+        "left-join denormalisation (wide, no key), 0.1 % mixed",
+        _faster("wide", "mixed", 0.001),
+        {1: 5, 10: 12},
+        _TIMES,
+    ),
+    (
+        "50 % changed, automatic mode, beside a rebuild",
+        _worst(lambda cell: cell.seconds[TABLE], lambda cell: cell.rate == 0.5),
+        {1: 1.1, 10: 1.1},
+        _AT_MOST,
+    ),
+    (
+        "against the hand-written incremental model, everywhere",
+        _worst(lambda cell: cell.seconds[INCREMENTAL]),
+        {1: 1, 10: 1},
+        "not slower",
+    ),
+    (
+        "against the floor, everywhere",
+        _worst(lambda cell: cell.floor),
+        {1: 2, 10: 1.5},
+        _AT_MOST,
+    ),
+    ("nothing changed, per table", _idle_one, {1: 10, 10: 10}, "{:g} ms"),
+    ("nothing changed, 100 tables", _idle_all, {1: 0.5, 10: 0.5}, "{:g} s in all"),
+    (
+        "automatic mode, beside the better of forced full and forced incremental",
+        _regret,
+        {1: REGRET, 10: REGRET},
+        "{:g}x and 50 ms at most",
+    ),
+)

@@ -1,0 +1,238 @@
+"""Runs the workloads: one change, then each way brings its tables up to date, in turns.
+
+The figures are plain data, as the JSON files hold them; see `Measuring.figures`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.refresh.machine import Steal, describe
+from benchmarks.refresh.project import (
+    DYNAMIC,
+    FLOOR,
+    FORCED,
+    FULL,
+    INCREMENTAL,
+    REBUILD,
+    TABLE,
+    Done,
+    Project,
+)
+from benchmarks.refresh.workloads import IDLE, IDLE_TABLES, Workload
+
+NONE = "none"
+# From this rate on the floor is the better of a merge and a rebuild by hand.
+_MUCH = 0.1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured.
+
+    Attributes:
+        scale_factor: of TPC-H.
+        workloads: which.
+        idle: whether to measure the tables whose sources never change.
+        kinds: of changes.
+        rates: of changes, ascending: what large changes leave behind is not to disturb the rest.
+        rounds: of each cell at most; the first one always runs.
+        minutes: in which all should be done: for a further round of a cell there must be time.
+        regret: whether forced full and forced incremental run beside automatic.
+        check: compare every table with its query after each change, not only at the end.
+        memory_limit: DuckDB's, or "".
+    """
+
+    scale_factor: float
+    workloads: Sequence[Workload]
+    idle: bool
+    kinds: Sequence[str]
+    rates: Sequence[float]
+    rounds: int
+    minutes: float
+    regret: bool = True
+    check: bool = False
+    memory_limit: str = ""
+
+
+class Measuring:
+    """One run of the benchmark.
+
+    Args:
+        options: what to do.
+        folder: an empty folder.
+        output: the JSON file; written after every cell, so that a run that is stopped leaves
+            what it has.
+        say: where progress goes.
+    """
+
+    def __init__(
+        self, options: Options, folder: Path, output: Path, say: Callable[[str], None] = print
+    ) -> None:
+        self._options = options
+        self._output = output
+        self._say = say
+        self._started = time.monotonic()
+        self._steal = Steal()
+        self._changes = 0
+        self._cells: list[dict[str, Any]] = []
+        self._head = {
+            "scale_factor": options.scale_factor,
+            "machine": describe(),
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        self._tell(f"SF{options.scale_factor:g}: generating the data")
+        self._project = Project(
+            folder,
+            options.scale_factor,
+            options.workloads,
+            options.idle,
+            options.memory_limit,
+        )
+        forced = (FULL, FORCED) if options.regret else ()
+        self._ways = (DYNAMIC, TABLE, FLOOR, INCREMENTAL, *forced)
+
+    def run(self) -> dict[str, Any]:
+        """Measure everything; returns the figures, which are in the file, too.
+
+        Raises:
+            SystemExit: dbt failed, or a table is not what its query says.
+        """
+        ways = list(self._ways)
+        if any(rate >= _MUCH for rate in self._options.rates):
+            ways.append(REBUILD)
+        for way in ways:
+            self._tell(f"building the tables: {way}")
+            self._project.build(way)
+        self._began = time.monotonic()
+        if self._options.idle:
+            self._idle()
+        cells = list(self._plan())
+        for number, (rate, kind) in enumerate(cells, start=1):
+            self._cell(rate, kind, self._began + self._left() * number / len(cells))
+        self._tell("comparing every table with its query")
+        self._project.check(ways)
+        return self._write(checked=True)
+
+    def figures(self, checked: bool = False) -> dict[str, Any]:
+        """All figures so far, as the JSON file holds them.
+
+        Returns:
+            ``scale_factor``, ``machine``, ``started`` (UTC), ``seconds`` (the whole run),
+            ``steal`` (share of the machine's time, or null), ``checked`` (every table equals its
+            query at the end), and ``cells``: each with ``workload``, ``kind``, ``rate``,
+            ``changed`` (line items, median), ``tables`` (if more than one), ``steal``, ``seconds`` (by way, of each round), ``execution`` (dbt's
+            execution_time of the dynamic table, of each round), ``phases`` (its median by phase),
+            and ``did`` (its messages of the last round).
+        """
+        return {
+            **self._head,
+            "seconds": round(time.monotonic() - self._started),
+            "steal": self._steal.share(),
+            "checked": checked,
+            "cells": self._cells,
+        }
+
+    def _left(self) -> float:
+        """The seconds that the cells may take."""
+        return max(0.0, 60 * self._options.minutes - (self._began - self._started))
+
+    def _plan(self) -> Iterator[tuple[float, str]]:
+        for rate in sorted(self._options.rates):
+            for kind in self._options.kinds if rate else [NONE]:
+                yield rate, kind
+
+    def _idle(self) -> None:
+        steal = Steal()
+        rounds = [self._project.refresh_idle() for _ in range(self._options.rounds)]
+        cell = {"workload": IDLE, "kind": NONE, "rate": 0.0, "changed": 0, "tables": IDLE_TABLES}
+        self._keep(cell, {DYNAMIC: rounds}, steal)
+
+    def _cell(self, rate: float, kind: str, until: float) -> None:
+        """Measure all workloads with one kind and rate of changes.
+
+        Args:
+            rate: of the line items.
+            kind: of the change.
+            until: when the next cell should begin (of the monotonic clock).
+        """
+        steal, began = Steal(), time.monotonic()
+        found: dict[str, dict[str, list[Done]]] = {}
+        changed = []
+        for number in range(self._options.rounds):
+            each = (time.monotonic() - began) / max(number, 1)
+            if number and time.monotonic() + each > until:
+                break
+            self._changes += 1
+            change = self._project.lake.change(kind, rate, self._changes)
+            changed.append(change.rows)
+            # The rebuild by hand needs to be right at the end, not before.
+            ways = [*self._ways, *([REBUILD] if rate >= _MUCH else [])]
+            turn = self._changes % len(ways)
+            for way in ways[turn:] + ways[:turn]:
+                before = time.monotonic()
+                for workload, done in self._project.refresh(way, change).items():
+                    found.setdefault(workload, {}).setdefault(way, []).append(done)
+                self._tell(
+                    f"{rate:.2%} {change.kind}, round {number + 1}, {change.rows:,} line items: "
+                    f"{way} {time.monotonic() - before:.1f} s"
+                )
+            if self._options.check:
+                self._project.check(self._ways)
+            self._project.lake.forget()
+        for workload, by_way in found.items():
+            cell = {"workload": workload, "kind": kind, "rate": rate, "changed": median(changed)}
+            self._keep(cell, by_way, steal)
+
+    def _keep(self, cell: dict[str, Any], found: dict[str, list[Done]], steal: Steal) -> None:
+        ours = found[DYNAMIC]
+        phases = {phase for one in ours for phase in one.phases or {}}
+        cell |= {
+            "steal": steal.share(),
+            "seconds": {
+                way: [round(one.seconds, 4) for one in rounds] for way, rounds in found.items()
+            },
+            "execution": [round(one.execution or 0.0, 4) for one in ours],
+            "phases": {
+                phase: round(median((one.phases or {}).get(phase, 0.0) for one in ours), 4)
+                for phase in sorted(phases)
+            },
+            "did": list(dict.fromkeys(ours[-1].messages)),
+        }
+        self._cells.append(cell)
+        self._write()
+        self._tell(line(cell))
+
+    def _write(self, checked: bool = False) -> dict[str, Any]:
+        figures = self.figures(checked)
+        written = self._output.with_suffix(".new")
+        written.write_text(json.dumps(figures, indent=1) + "\n")
+        written.replace(self._output)
+        return figures
+
+    def _tell(self, text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        self._say(f"{minutes:>4}:{seconds:02} {text}")
+
+
+def line(cell: dict[str, Any]) -> str:
+    """A cell in a line of text."""
+    medians = {way: median(rounds) for way, rounds in cell["seconds"].items()}
+    ours = medians[DYNAMIC]
+    others = " ".join(
+        f"{way} {seconds:.3f} ({seconds / ours:.1f}x)"
+        for way, seconds in medians.items()
+        if way != DYNAMIC
+    )
+    phases = " ".join(f"{phase} {seconds:.3f}" for phase, seconds in cell["phases"].items())
+    return (
+        f"{cell['workload']:<15} {cell['kind']:<8} {cell['rate']:>7.2%} {ours:>8.3f} s | {others} "
+        f"| {phases} | {'; '.join(cell['did'])}"
+    )
