@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
                 options.minutes or 14 * max(1.0, scale_factor),
                 not options.no_regret,
                 options.check,
-                options.memory_limit,
+                {"memory_limit": options.memory_limit} if options.memory_limit else {},
             ),
             Path(folder),
             output,

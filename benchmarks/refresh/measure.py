@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
@@ -47,7 +47,7 @@ class Options:
         minutes: in which all should be done: for a further round of a cell there must be time.
         regret: whether forced full and forced incremental run beside automatic.
         check: compare every table with its query after each change, not only at the end.
-        memory_limit: DuckDB's, or "".
+        settings: DuckDB's.
     """
 
     scale_factor: float
@@ -59,7 +59,7 @@ class Options:
     minutes: float
     regret: bool = True
     check: bool = False
-    memory_limit: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Measuring:
@@ -94,7 +94,7 @@ class Measuring:
             options.scale_factor,
             options.workloads,
             options.idle,
-            options.memory_limit,
+            options.settings,
         )
         forced = (FULL, FORCED) if options.regret else ()
         self._ways = (DYNAMIC, TABLE, FLOOR, INCREMENTAL, *forced)
@@ -108,9 +108,8 @@ class Measuring:
         ways = list(self._ways)
         if any(rate >= _MUCH for rate in self._options.rates):
             ways.append(REBUILD)
-        for way in ways:
-            self._tell(f"building the tables: {way}")
-            self._project.build(way)
+        self._tell(f"building the tables: {', '.join(ways)}")
+        self._project.build(ways)
         self._began = time.monotonic()
         if self._options.idle:
             self._idle()
@@ -128,9 +127,10 @@ class Measuring:
             ``scale_factor``, ``machine``, ``started`` (UTC), ``seconds`` (the whole run),
             ``steal`` (share of the machine's time, or null), ``checked`` (every table equals its
             query at the end), and ``cells``: each with ``workload``, ``kind``, ``rate``,
-            ``changed`` (line items, median), ``tables`` (if more than one), ``steal``, ``seconds`` (by way, of each round), ``execution`` (dbt's
-            execution_time of the dynamic table, of each round), ``phases`` (its median by phase),
-            and ``did`` (its messages of the last round).
+            ``changed`` (line items, median), ``tables`` (if more than one), ``steal``,
+            ``seconds`` (by way, of each round), ``execution`` (dbt's execution_time of the
+            dynamic table, of each round), ``phases`` (its median by phase), and ``did`` (its
+            messages of the last round).
         """
         return {
             **self._head,

@@ -60,12 +60,12 @@ _WAYS = (
     ),
 )
 
-_TIMED = """What dbt needs to start is in none of these. Its `execution_time` also holds the rendering
-of macros: the other two models have no figures but that. So that the comparison can be read both
-ways, the `execution_time` of the dynamic table is given as well. One dbt process runs the models
-of a way one after the other; the first of them, `{first}`, also pays for the first
-look at the lake. Behind the time of another way stands how many times ours it is:
-more than 1x is slower than a dynamic table.
+_TIMED = """What dbt needs to start is in none of these. Its `execution_time` also holds the
+rendering of macros: the other two models have no figures but that. So that the comparison can be
+read both ways, the `execution_time` of the dynamic table is given as well. One dbt process runs
+the models of a way one after the other; the first of them, `{first}`, also pays for the
+first look at the lake. Behind the time of another way stands how many times ours it is: more than
+1x is slower than a dynamic table.
 """
 
 

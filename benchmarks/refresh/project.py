@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from benchmarks.refresh.floors import floor
-from benchmarks.refresh.lake import PATH, TABLES, BenchmarkLake, Change
+from benchmarks.refresh.lake import CONFIG, PATH, TABLES, BenchmarkLake, Change
 from benchmarks.refresh.workloads import IDLE, IDLE_TABLES, Table, Workload, idle_query
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
@@ -66,7 +66,7 @@ class Project:
         scale_factor: of TPC-H.
         workloads: what to build.
         idle: whether to have the tables that never change.
-        memory_limit: DuckDB's, or "".
+        settings: DuckDB's.
     """
 
     def __init__(
@@ -75,28 +75,30 @@ class Project:
         scale_factor: float,
         workloads: Sequence[Workload],
         idle: bool = False,
-        memory_limit: str = "",
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         os.chdir(folder)
-        self.lake = BenchmarkLake({"memory_limit": memory_limit} if memory_limit else {})
+        self.lake = BenchmarkLake(dict(settings or {}))
         self._workloads = tuple(workloads)
         self._idle = [f"{IDLE}_{number:03}" for number in range(IDLE_TABLES)] if idle else []
         self._write()
         self.lake.generate(scale_factor)
-        self._manifest: Manifest = self._invoke("parse").result
+        self._manifest: Manifest | None = None
 
-    def build(self, way: str) -> None:
-        """Build the tables of a way (for `DYNAMIC` the idle ones, too)."""
-        if way in MODELS:
-            self._run([self._model(table, way) for table in self._tables()])
-            if self._idle and way == DYNAMIC:
-                self._run(self._idle)
-            return
+    def build(self, ways: Sequence[str]) -> None:
+        """Build the tables of these ways, and the idle ones with those of `DYNAMIC`."""
+        models = [
+            self._model(table, way) for way in ways if way in MODELS for table in self._tables()
+        ]
+        models += self._idle if DYNAMIC in ways else []
+        if models:
+            self._run(models)
         with self.lake.connect() as connection:
-            for workload in self._workloads:
-                for statement in self._rebuild(workload, way):
-                    connection.execute(statement)
+            for way in ways:
+                for workload in self._workloads if way not in MODELS else ():
+                    for statement in self._rebuild(workload, way):
+                        connection.execute(statement)
 
     def refresh(self, way: str, change: Change) -> dict[str, Done]:
         """Bring all tables of a way up to date after a change; by workload what it took."""
@@ -182,6 +184,8 @@ class Project:
 
     def _run(self, models: list[str]) -> dict[str, Done]:
         """``dbt run`` of some models; by name what dbt says."""
+        if self._manifest is None:
+            self._manifest = self._invoke("parse").result
         found = {}
         for one in self._invoke("run", "--select", " ".join(models)).result.results:
             response = dict(one.adapter_response)
@@ -196,10 +200,9 @@ class Project:
 
     def _invoke(self, *arguments: str) -> Any:
         shown = io.StringIO()
-        known = getattr(self, "_manifest", None)
         close_dbt()
         with contextlib.redirect_stdout(shown):
-            result = dbtRunner(manifest=known).invoke(
+            result = dbtRunner(manifest=self._manifest).invoke(
                 [*arguments, "--project-dir", ".", "--profiles-dir", ".", "--no-use-colors"]
             )
         close_dbt()
@@ -217,6 +220,7 @@ class Project:
             "type": "dynamic",
             "path": PATH,
             "threads": 1,
+            "config_options": CONFIG,
             "settings": self.lake.settings,
         }
         self._yaml("profiles.yml", {"bench": {"target": "dev", "outputs": {"dev": output}}})
