@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.refresh.figures import TITLES, Cell
-from benchmarks.refresh.project import DYNAMIC, INCREMENTAL, TABLE
+from benchmarks.refresh.models import DYNAMIC, INCREMENTAL, TABLE
 
 # One colour a way, told apart by those who see few colours, too (Okabe and Ito), and by its mark.
 _FLOOR = "floor"

@@ -15,17 +15,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.refresh.machine import Steal, describe
-from benchmarks.refresh.project import (
-    DYNAMIC,
-    FLOOR,
-    FORCED,
-    FULL,
-    INCREMENTAL,
-    REBUILD,
-    TABLE,
-    Done,
-    Project,
-)
+from benchmarks.refresh.models import DYNAMIC, FORCED, FULL, INCREMENTAL, TABLE, Done
+from benchmarks.refresh.project import FLOOR, REBUILD, Project
 from benchmarks.refresh.workloads import IDLE, IDLE_TABLES, Workload
 
 NONE = "none"
@@ -113,7 +104,7 @@ class Measuring:
         self._began = time.monotonic()
         if self._options.idle:
             self._idle()
-        cells = list(self._plan())
+        cells = list(self._plan()) if self._options.workloads else []
         for number, (rate, kind) in enumerate(cells, start=1):
             self._cell(rate, kind, self._began + self._left() * number / len(cells))
         self._tell("comparing every table with its query")

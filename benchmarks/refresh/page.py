@@ -16,7 +16,7 @@ from benchmarks.refresh.figures import (
     change,
     verdicts,
 )
-from benchmarks.refresh.project import DYNAMIC, FORCED, FULL, INCREMENTAL, TABLE
+from benchmarks.refresh.models import DYNAMIC, FORCED, FULL, INCREMENTAL, TABLE
 from benchmarks.refresh.workloads import IDLE, WORKLOADS
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"

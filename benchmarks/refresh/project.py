@@ -1,61 +1,21 @@
-"""A dbt project on a lake with TPC-H: every workload in each way to keep it up to date."""
+"""Every workload in each way to keep it up to date: as dbt models, and by hand."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.refresh.floors import floor
-from benchmarks.refresh.lake import CONFIG, PATH, TABLES, BenchmarkLake, Change
+from benchmarks.refresh.lake import TABLES, BenchmarkLake, Change
+from benchmarks.refresh.models import DYNAMIC, INCREMENTAL, MODELS, Done, Models, total
 from benchmarks.refresh.workloads import IDLE, IDLE_TABLES, Table, Workload, idle_query
-from dbt.cli.main import dbtRunner
-from dbt.contracts.graph.manifest import Manifest
-from tests.functional.project import close_dbt
 
-# The ways to keep a table up to date: as a dbt model, then by hand. REBUILD is the floor where
-# so much changed that the best that one can do by hand is to build the table anew.
-DYNAMIC, TABLE, INCREMENTAL = "dynamic_table", "table", "incremental"
-FULL, FORCED = "forced_full", "forced_incremental"
+# By hand. REBUILD is the floor where so much changed that the best that one can do is to build the
+# table anew.
 FLOOR, REBUILD = "floor", "floor_rebuild"
-MODELS = (DYNAMIC, TABLE, INCREMENTAL, FULL, FORCED)
-_FLAGS = {
-    "send_anonymous_usage_stats": False,
-    "use_colors": False,
-    "write_json": False,
-    "log_level_file": "none",
-}
-_DYNAMIC_CONFIG = {
-    DYNAMIC: "materialized='dynamic_table'",
-    FULL: "materialized='dynamic_table', refresh_mode='full'",
-    FORCED: "materialized='dynamic_table', refresh_mode='incremental'",
-}
-
-
-@dataclass(frozen=True)
-class Done:
-    """What one way needed for a workload; of its tables the sum.
-
-    Attributes:
-        seconds: of a dynamic table the sum of its phases; of another model what dbt says
-            (`execution`); of the floor from BEGIN to COMMIT.
-        execution: dbt's execution_time: without its start, with the macros' rendering; None for
-            the floor.
-        phases: of a dynamic table, by phase.
-        messages: of a dynamic table: what it did, a line for each table.
-    """
-
-    seconds: float
-    execution: float | None = None
-    phases: dict[str, float] | None = None
-    messages: tuple[str, ...] = ()
 
 
 class Project:
@@ -77,14 +37,19 @@ class Project:
         idle: bool = False,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self.folder = folder
         os.chdir(folder)
         self.lake = BenchmarkLake(dict(settings or {}))
         self._workloads = tuple(workloads)
         self._idle = [f"{IDLE}_{number:03}" for number in range(IDLE_TABLES)] if idle else []
-        self._write()
+        self._models = Models(folder, self.lake.settings, TABLES)
+        for workload in self._workloads:
+            for way in MODELS:
+                for table in workload.tables:
+                    self._write(workload, table, way)
+        for number, name in enumerate(self._idle):
+            query = idle_query(number).format_map(self._models.sources)
+            self._models.write(name, DYNAMIC, query)
         self.lake.generate(scale_factor)
-        self._manifest: Manifest | None = None
 
     def build(self, ways: Sequence[str]) -> None:
         """Build the tables of these ways, and the idle ones with those of `DYNAMIC`."""
@@ -93,7 +58,7 @@ class Project:
         ]
         models += self._idle if DYNAMIC in ways else []
         if models:
-            self._run(models)
+            self._models.run(models)
         with self.lake.connect() as connection:
             for way in ways:
                 for workload in self._workloads if way not in MODELS else ():
@@ -104,15 +69,15 @@ class Project:
         """Bring all tables of a way up to date after a change; by workload what it took."""
         if way not in MODELS:
             return self._by_hand(way, change)
-        found = self._run([self._model(table, way) for table in self._tables()])
+        found = self._models.run([self._model(table, way) for table in self._tables()])
         return {
-            workload.name: _sum([found[self._model(table, way)] for table in workload.tables])
+            workload.name: total(found[self._model(table, way)] for table in workload.tables)
             for workload in self._workloads
         }
 
     def refresh_idle(self) -> Done:
         """Refresh the tables whose sources did not change."""
-        return _sum(list(self._run(self._idle).values()))
+        return total(self._models.run(self._idle).values())
 
     def check(self, ways: Sequence[str]) -> None:
         """Compare the tables of these ways with their queries.
@@ -173,8 +138,6 @@ class Project:
             names[table.name] = f"lake.main.{self._model(table, way)}"
         return names
 
-    # With dbt -----------------------------------------------------------------------------------
-
     def _tables(self) -> list[Table]:
         return [table for workload in self._workloads for table in workload.tables]
 
@@ -182,110 +145,29 @@ class Project:
     def _model(table: Table, way: str) -> str:
         return f"{table.name}_{way}"
 
-    def _run(self, models: list[str]) -> dict[str, Done]:
-        """``dbt run`` of some models; by name what dbt says."""
-        if self._manifest is None:
-            self._manifest = self._invoke("parse").result
-        found = {}
-        for one in self._invoke("run", "--select", " ".join(models)).result.results:
-            response = dict(one.adapter_response)
-            phases = response.get("timings")
-            found[one.node.name] = Done(
-                sum(phases.values()) if phases else one.execution_time,
-                one.execution_time,
-                phases,
-                (response["_message"],) if phases else (),
-            )
-        return found
-
-    def _invoke(self, *arguments: str) -> Any:
-        shown = io.StringIO()
-        close_dbt()
-        with contextlib.redirect_stdout(shown):
-            result = dbtRunner(manifest=self._manifest).invoke(
-                [*arguments, "--project-dir", ".", "--profiles-dir", ".", "--no-use-colors"]
-            )
-        close_dbt()
-        if not result.success:
-            said = shown.getvalue() + str(result.exception or "")
-            raise SystemExit(f"dbt {' '.join(arguments)} failed:\n{said}")
-        return result
-
-    def _write(self) -> None:
-        self._yaml(
-            "dbt_project.yml",
-            {"name": "bench", "version": "1.0.0", "profile": "bench", "flags": _FLAGS},
-        )
-        output = {
-            "type": "dynamic",
-            "path": PATH,
-            "threads": 1,
-            "config_options": CONFIG,
-            "settings": self.lake.settings,
-        }
-        self._yaml("profiles.yml", {"bench": {"target": "dev", "outputs": {"dev": output}}})
-        tables = [{"name": name} for name in TABLES]
-        sources = [{"name": "main", "schema": "main", "tables": tables}]
-        self._yaml("models/sources.yml", {"version": 2, "sources": sources})
-        for workload in self._workloads:
-            for way in MODELS:
-                for table in workload.tables:
-                    self._write_table(workload, table, way)
-        for number, name in enumerate(self._idle):
-            query = idle_query(number).format_map(_SOURCES)
-            self._write_model(name, _DYNAMIC_CONFIG[DYNAMIC], query)
-
-    def _write_table(self, workload: Workload, table: Table, way: str) -> None:
-        names = _SOURCES | {
+    def _write(self, workload: Workload, table: Table, way: str) -> None:
+        """Write the model of a table."""
+        names = self._models.sources | {
             one.name: f"{{{{ ref('{self._model(one, way)}') }}}}"
             for one in workload.tables
             if one is not table
         }
         name, query = self._model(table, way), table.query.format_map(names)
-        if way in _DYNAMIC_CONFIG:
-            self._write_model(name, _DYNAMIC_CONFIG[way], query)
-        elif way == TABLE:
-            self._write_model(name, "materialized='table'", query)
-        else:
-            affected = table.affected.format_map(names)
-            restricted = table.restricted.format_map({**names, "keys": f"({affected})"})
-            # dbt's own delete+insert would leave the rows of groups that are gone.
-            keys = ", ".join(table.keys)
-            keys = f"({keys})" if len(table.keys) > 1 else keys
-            delete = f"DELETE FROM {{{{ this }}}} WHERE {keys} IN ({affected})"
-            self._write_model(
-                name,
-                "materialized='incremental', incremental_strategy='append', "
-                f'pre_hook="{{% if is_incremental() %}}{delete}{{% endif %}}"',
-                "{% if is_incremental() %}" + restricted + "{% else %}" + query + "{% endif %}",
-            )
-
-    def _write_model(self, name: str, config: str, sql: str) -> None:
-        self._file(f"models/{name}.sql", f"{{{{ config({config}) }}}}\n{sql}")
-
-    def _file(self, path: str, text: str) -> None:
-        target = self.folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-    def _yaml(self, path: str, content: dict[str, Any]) -> None:
-        self._file(path, yaml.safe_dump(content, sort_keys=False))
-
-
-_SOURCES = {name: f"{{{{ source('main', '{name}') }}}}" for name in TABLES}
-
-
-def _sum(parts: list[Done]) -> Done:
-    phases: dict[str, float] = {}
-    for part in parts:
-        for phase, seconds in (part.phases or {}).items():
-            phases[phase] = phases.get(phase, 0.0) + seconds
-    return Done(
-        sum(part.seconds for part in parts),
-        sum(part.execution or 0.0 for part in parts),
-        phases or None,
-        tuple(message for part in parts for message in part.messages),
-    )
+        if way != INCREMENTAL:
+            self._models.write(name, way, query)
+            return
+        affected = table.affected.format_map(names)
+        restricted = table.restricted.format_map({**names, "keys": f"({affected})"})
+        # dbt's own delete+insert would leave the rows of groups that are gone.
+        keys = ", ".join(table.keys)
+        keys = f"({keys})" if len(table.keys) > 1 else keys
+        delete = f"DELETE FROM {{{{ this }}}} WHERE {keys} IN ({affected})"
+        self._models.write(
+            name,
+            way,
+            "{% if is_incremental() %}" + restricted + "{% else %}" + query + "{% endif %}",
+            pre_hook="{% if is_incremental() %}" + delete + "{% endif %}",
+        )
 
 
 def differs(connection: Any, query: str, stored: str) -> str:

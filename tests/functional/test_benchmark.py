@@ -12,7 +12,8 @@ import pytest
 from benchmarks.refresh.changes import KINDS
 from benchmarks.refresh.floors import floor
 from benchmarks.refresh.measure import Measuring, Options
-from benchmarks.refresh.project import FLOOR, MODELS, REBUILD, Project
+from benchmarks.refresh.models import MODELS
+from benchmarks.refresh.project import FLOOR, REBUILD, Project
 from benchmarks.refresh.workloads import WORKLOADS
 
 # It does such few rows sooner than two.
