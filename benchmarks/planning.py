@@ -2,6 +2,7 @@
 
 Prints, for the TPC-H queries (LIMIT taken off) and for chains of joins, the median milliseconds
 of compiling and of writing the merge, of DuckDB's planning of the statements, and their length.
+The statements read temporary tables that the ones before them make; here these are empty.
 """
 
 from __future__ import annotations
@@ -13,14 +14,22 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
+from dbt.adapters.dynamic.incremental.merges import (
+    AggregateMerge,
+    Append,
+    BagMerge,
+    KeyMerge,
+    Merge,
+)
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
+from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.sources import ModelQuery
 from tests.tpch.workload import Workload, without_limit
 
 RUNS = 7
+WAYS = {Append: "append", BagMerge: "bag", KeyMerge: "keys", AggregateMerge: "merged"}
 
 
 def timed(what: Callable[[], object]) -> float:
@@ -33,11 +42,19 @@ def timed(what: Callable[[], object]) -> float:
     return median(times)
 
 
+# What the statements are told that the temporary table with the keys, and the table itself, are.
+AFFECTED, TARGET = "affected", "target"
+
+
 def texts(merge: Merge) -> list[str]:
     """The statements of a merge."""
+    feeds = list(merge.feeds.values())
+    if isinstance(merge, AggregateMerge):
+        feeds.append(merge.affected)
+        return [*feeds, merge.merged(AFFECTED, TARGET), merge.recomputed(AFFECTED)]
     if isinstance(merge, KeyMerge):
-        return [merge.affected, merge.recomputed("affected", frozenset())]
-    return [merge.delta if isinstance(merge, BagMerge) else merge.rows]
+        return [*feeds, merge.affected, merge.recomputed(AFFECTED)]
+    return [*feeds, merge.delta if isinstance(merge, BagMerge) else merge.rows]
 
 
 class Benchmark:
@@ -75,18 +92,25 @@ class Benchmark:
         compiled = self.lake.compile(query)
         write = timed(lambda: texts(compiled.merge(changes)))  # type: ignore[arg-type]
         found = compiled.merge(changes)  # type: ignore[arg-type]
-        if isinstance(found, KeyMerge):
-            self.lake.rows(
-                f"CREATE OR REPLACE TEMP TABLE affected AS FROM ({lower(found.affected)}) LIMIT 0"
-            )
+        self.prepare(sql, found)
         statements = [f"EXPLAIN {lower(text)}" for text in texts(found)]
         explain = timed(lambda: [self.lake.rows(text) for text in statements])
         length = sum(map(len, texts(found)))
-        way = {Append: "append", BagMerge: "bag", KeyMerge: "keys"}[type(found)]
+        way = WAYS[type(found)]
         print(
             f"{label:<32} {way:<6} {inline:>8.1f} {compile_:>9.1f} {write:>7.1f} "
             f"{inline + compile_ + write:>8.1f} {explain:>9.1f} {length:>9,}"
         )
+
+    def prepare(self, sql: str, merge: Merge) -> None:
+        """Make the temporary tables that the statements of a merge read, and the target."""
+        made = dict(merge.feeds)
+        if isinstance(merge, KeyMerge):
+            made[AFFECTED] = merge.affected
+        for name, text in {**made, TARGET: sql}.items():
+            self.lake.rows(
+                f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS FROM ({lower(text)}) LIMIT 0"
+            )
 
 
 def chain(length: int, join: str) -> str:
