@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from dbt.adapters.dynamic.lake import changes
+from dbt.adapters.dynamic.lake import changes, places
 from tests.functional.catalogs import on
 from tests.functional.project import LakeProject
 
@@ -581,3 +581,23 @@ def test_a_query_whose_parts_are_alike(make_project: Callable[..., LakeProject])
     assert project.sql("SELECT k FROM main.alike") == [(4,)]
     ((names,),) = project.sql("FROM main.resting")
     assert set(names.split(",")) == {"common_subplan", "top_n"}
+
+
+@on("file", "sqlite", "postgres")
+def test_deletes_are_read_at_their_places(
+    built: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """§6.7: deletes of large files; the catalog has some of them itself."""
+    monkeypatch.setattr(places, "FEWEST_ROWS", 400)
+    monkeypatch.setattr(places, "_ROWS_PER_FILE", 0)
+    for place, statement in enumerate(
+        [
+            "DELETE FROM raw.events WHERE id IN (7, 300)",
+            "UPDATE raw.events SET v = v + 1 WHERE id BETWEEN 100 AND 111",
+            "UPDATE raw.events SET v = v + 1, k = 3 WHERE id IN (110, 150, 160)",
+        ]
+    ):
+        built.sql(statement, f"INSERT INTO raw.events VALUES ({1000 + place}, 3, 3)")
+        assert outcome(built) == ("INCREMENTAL", "SOURCE_CHANGED")
+        assert "file_row_number" in built.statements("by_key")
+        assert "ducklake_table_deletions" not in built.statements("by_key")

@@ -191,6 +191,10 @@ class LakeCatalog:
             )
         return (schemas[0],) if len(schemas) == 1 else ()
 
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a statement where the lake is asked."""
+        return self._rows(sql)
+
     @cached_property
     def kind(self) -> str:
         """What keeps the catalog: ``duckdb``, ``sqlite``, ``postgres`` or another."""
@@ -239,7 +243,7 @@ class LakeCatalog:
         if state not in self._schemas:
             rows = self._rows(
                 f"SELECT schema_name FROM {self.metadata('ducklake_schema')} "
-                f"WHERE {_live(snapshot)}"
+                f"WHERE {live(snapshot)}"
             )
             self._schemas[state] = frozenset(name for (name,) in rows)
         return self._schemas[state]
@@ -293,11 +297,11 @@ class LakeCatalog:
             "c.column_id, c.column_name, c.column_type, c.parent_column "
             f"FROM (VALUES {listed}) w(schema, name, snapshot) "
             f"JOIN {self.metadata('ducklake_table')} t "
-            f"ON {folded('t.table_name')} = w.name AND {_live('w.snapshot', 't')} "
+            f"ON {folded('t.table_name')} = w.name AND {live('w.snapshot', 't')} "
             f"JOIN {self.metadata('ducklake_schema')} s ON s.schema_id = t.schema_id "
-            f"AND {folded('s.schema_name')} = w.schema AND {_live('w.snapshot', 's')} "
+            f"AND {folded('s.schema_name')} = w.schema AND {live('w.snapshot', 's')} "
             f"LEFT JOIN {self.metadata('ducklake_column')} c "
-            f"ON c.table_id = t.table_id AND {_live('w.snapshot', 'c')} "
+            f"ON c.table_id = t.table_id AND {live('w.snapshot', 'c')} "
             "ORDER BY w.snapshot, t.table_id, c.column_order, c.column_id"
         )
         tables = {}
@@ -327,7 +331,7 @@ class LakeCatalog:
             "SELECT s.schema_name, v.view_name, v.sql, v.column_aliases "
             f"FROM {self.metadata('ducklake_view')} v "
             f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
-            f"WHERE {only}{_live(snapshot, 'v')} AND {_live(snapshot, 's')}"
+            f"WHERE {only}{live(snapshot, 'v')} AND {live(snapshot, 's')}"
         )
         return {
             (fold(schema_name), fold(view_name)): ViewVersion(
@@ -348,7 +352,7 @@ class LakeCatalog:
                     f"SELECT r.{kind}_name, '{kind}' FROM {self.metadata(f'ducklake_{kind}')} r "
                     f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
                     f"WHERE {folded('s.schema_name')} = {literal(fold(schema))} "
-                    f"AND {_live(snapshot, 'r')} AND {_live(snapshot, 's')}"
+                    f"AND {live(snapshot, 'r')} AND {live(snapshot, 's')}"
                     for kind in ("table", "view")
                 )
             )
@@ -462,7 +466,7 @@ class LakeCatalog:
                 "SELECT t.table_id, s.schema_name, t.table_name "
                 f"FROM {self.metadata('ducklake_table')} t "
                 f"JOIN {self.metadata('ducklake_schema')} s USING (schema_id) "
-                f"WHERE {_live(snapshot, 't')} AND {_live(snapshot, 's')} ORDER BY 2, 3"
+                f"WHERE {live(snapshot, 't')} AND {live(snapshot, 's')} ORDER BY 2, 3"
             )
         ]
 
@@ -532,7 +536,7 @@ def _top_level(rows: list[tuple[Any, ...]]) -> tuple[Column, ...]:
     )
 
 
-def _live(snapshot: int | str, alias: str = "") -> str:
+def live(snapshot: int | str, alias: str = "") -> str:
     """The condition that a metadata row is valid at a snapshot: a number, or a column's name."""
     prefix = f"{alias}." if alias else ""
     return (

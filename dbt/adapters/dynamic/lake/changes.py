@@ -88,6 +88,23 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where rows were deleted; there may be more places than rows that were.
+
+    Attributes:
+        files: the data files, by the column ``filename``.
+        positions: the places in files, by the column ``file_row_number``.
+        between: the first and the last one, where they are too many to be listed.
+        inlined: metadata tables with rows of the table, by the column ``filename``; any of them.
+    """
+
+    files: tuple[str, ...]
+    positions: tuple[int, ...] = ()
+    between: tuple[int, int] | None = None
+    inlined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SourceChange:
     """One source between the pin and the target version.
 
@@ -104,6 +121,7 @@ class SourceChange:
         detail: what a reader should know, for messages.
         lost: of a replaced source, why its old version cannot be read any more, or "".
         growth: how many rows the target version has more than the pinned one, if it is known.
+        places: where all deletes are, if it is faster to read there than in the change feed.
     """
 
     table: TableVersion
@@ -115,6 +133,7 @@ class SourceChange:
     detail: str = ""
     lost: str = ""
     growth: int | None = None
+    places: Places | None = None
 
     @property
     def quiet(self) -> bool:
@@ -258,8 +277,14 @@ def compare(
         What happened in (pin.snapshot, target].
     """
 
-    def change(kind: ChangeKind, detail: str = "", lost: str = "", **flags: bool) -> SourceChange:
-        return SourceChange(table, pin.snapshot, target, kind, detail=detail, lost=lost, **flags)
+    def change(
+        kind: ChangeKind,
+        detail: str = "",
+        lost: str = "",
+        rewritten: bool = False,
+        altered: bool = False,
+    ) -> SourceChange:
+        return SourceChange(table, pin.snapshot, target, kind, rewritten, altered, detail, lost)
 
     twice = doubled(pin.table_id, (c for c in commits if c.snapshot_id > pin.snapshot))
     known = {commit.snapshot_id for commit in commits}

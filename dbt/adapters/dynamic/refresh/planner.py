@@ -1,7 +1,7 @@
 """Planning a refresh: what the table is, what its sources did, what to do (design.md §2, §5).
 
 The transaction has begun before anything here reads. Only metadata is asked; of a source's rows
-their number.
+their number, and of large files the positions of their deletes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from dbt.adapters.dynamic.lake.changes import (
     misled_optimizers,
 )
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
+from dbt.adapters.dynamic.lake.places import located
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
@@ -182,6 +183,7 @@ class Planner:
         self.model = model
         self.seconds_of_changes = 0.0
         self._rows = session.rows if look is None else not_remembered
+        self._aside = session.aside
         self._disable = session.disable
         self._look = look
         self._log = CommitLog(lakes) if look is None else look.log
@@ -298,6 +300,7 @@ class Planner:
             # Before the merge is written: its feed must add up to this.
             pins = counted(self._rows, pins, state.pins, changes, self._invocation.counts)
             changes = grown(changes, state.pins, pins)
+            changes = located(self._lakes, changes, commits, self._aside)
         facts = Facts(
             config=model.config,
             rebuild=rebuild,

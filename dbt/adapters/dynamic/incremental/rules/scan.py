@@ -3,10 +3,12 @@
 An update is in both. The halves ``ducklake_table_insertions`` and ``ducklake_table_deletions``
 are read instead of ``table_changes``, which joins them twice over (§6.7). Netting by the columns
 that the query reads takes out updates that change none of them, and rows that lived only between
-two refreshes.
+two refreshes. Where few places of large files hold all deletes, both versions are read there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from dbt.adapters.dynamic.incremental.merges import WEIGHT
 from dbt.adapters.dynamic.incremental.nodes import Scan
@@ -14,11 +16,12 @@ from dbt.adapters.dynamic.incremental.relations import (
     Relations,
     Restriction,
     Version,
+    indented,
     listed,
     netted,
     restricted,
 )
-from dbt.adapters.dynamic.lake.changes import ChangeKind
+from dbt.adapters.dynamic.lake.changes import ChangeKind, Places
 from dbt.adapters.dynamic.names import fold, literal, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 
@@ -55,6 +58,13 @@ def delta(scan: Scan, relations: Relations) -> str:
         # The feed shows every row of a rewritten file (§6.13); the two versions differ exactly.
         appeared = weighed(1, pinned(scan, Version.NEW, relations))
         disappeared = weighed(-1, pinned(scan, Version.OLD, relations))
+    elif change.places is not None:
+        appeared = weighed(
+            1,
+            f"{pinned(scan, Version.NEW, relations)} AS {quoted('r')}\n"
+            f"WHERE {quoted('snapshot_id')} > {change.old}",
+        )
+        disappeared = weighed(-1, _gone(scan, change.places, relations))
     else:
         arguments = ", ".join(
             [
@@ -71,6 +81,38 @@ def delta(scan: Scan, relations: Relations) -> str:
         disappeared = weighed(-1, f"ducklake_table_deletions({arguments})")
     rows = netted(columns, f"{appeared}\nUNION ALL\n{disappeared}", _texts(scan, columns))
     return rows if change.rewritten else _checked(scan, relations, rows)
+
+
+def _gone(scan: Scan, places: Places, relations: Relations) -> str:
+    """The rows of the old version that the new one does not have, of some places."""
+    file, position = quoted("filename"), quoted("file_row_number")
+    # A row in the catalog that is updated there keeps its place.
+    place = f"{file}, {position}, {quoted('snapshot_id')}"
+    names = listed(_columns(scan, relations))
+    if places.between is not None:
+        at = f"{position} BETWEEN {places.between[0]} AND {places.between[1]}"
+    else:
+        at = f"{position} IN ({', '.join(map(str, places.positions))})"
+
+    def of(version: Version, columns: str, files: Iterable[str], where: str = "") -> str:
+        return indented(
+            f"SELECT {columns}{place}\n"
+            f"FROM {pinned(scan, version, relations)} AS {quoted('r')}\n"
+            f"WHERE {file} IN ({', '.join(map(literal, files))}){where}"
+        )
+
+    def gone(files: Iterable[str], where: str = "") -> str:
+        return (
+            f"SELECT {names}\nFROM (\n{of(Version.OLD, names + ', ', files, where)}\n"
+            f") AS {quoted('o')}\nANTI JOIN (\n{of(Version.NEW, '', files, where)}\n"
+            f") AS {quoted('n')} USING ({place})"
+        )
+
+    parts = [gone(places.files, f" AND {at}")]
+    if places.inlined:
+        parts.append(gone(places.inlined))
+    rows = indented("\nUNION ALL\n".join(parts))
+    return f"(\n{rows}\n) AS {quoted('gone')}"
 
 
 def _checked(scan: Scan, relations: Relations, rows: str) -> str:
