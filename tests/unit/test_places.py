@@ -236,11 +236,29 @@ def test_a_column_named_like_one_of_ducklakes_own(name: str, t: Lake) -> None:
 def test_many_positions_that_lie_together(t: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "MOST_POSITIONS", 99)
     monkeypatch.setattr(places, "WIDEST_SHARE", 0.101)
+    monkeypatch.setattr(places, "_ROWS_OF_GROUP", 99)
     pin = t.pin("t")
     t.run(BIG)
     change = _located(t, pin)
     assert change.places is not None
     assert (change.places.positions, change.places.between) == ((), (100, 199))
+    _same(t, change)
+
+
+def test_many_positions_beside_some_of_small_files(
+    t: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "MOST_POSITIONS", 99)
+    monkeypatch.setattr(places, "WIDEST_SHARE", 0.2)
+    monkeypatch.setattr(places, "_ROWS_OF_GROUP", 100)
+    pin = t.pin("t")
+    t.run("DELETE FROM t WHERE a BETWEEN 1800 AND 1899", LOAD.format(3000, 3100))
+    t.run("UPDATE t SET b = -1 WHERE a IN (2003, 3003, 5000)")
+    t.run("UPDATE t SET b = -1 WHERE a BETWEEN 2040 AND 2060")
+    change = _located(t, pin)
+    assert change.places is not None
+    assert change.places.between == (800, 899)
+    assert (len(change.places.files), len(change.places.whole)) == (1, 2)
     _same(t, change)
 
 

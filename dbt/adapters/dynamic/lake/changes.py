@@ -95,13 +95,13 @@ class Places:
         files: the data files, by the column ``filename``.
         positions: the places in files, by the column ``file_row_number``.
         between: the first and the last one, where they are too many to be listed.
-        inlined: metadata tables with rows of the table, by the column ``filename``; any of them.
+        whole: other files, and metadata tables with rows, any place of which it may be.
     """
 
     files: tuple[str, ...]
     positions: tuple[int, ...] = ()
     between: tuple[int, int] | None = None
-    inlined: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ _ROWS_PER_FILE = 10_000
 MOST_POSITIONS = 1_000
 # More positions must lie within this share of the files' rows.
 WIDEST_SHARE = 0.1
+# DuckDB's row group: of a file with no more all is read.
+_ROWS_OF_GROUP = 122_880
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def _places(
     found = _positions(lake, change, files, paths, inlined)
     if found is None:
         return None
-    return replace(found, inlined=_inlined(lake, change))
+    return replace(found, whole=found.whole + _inlined(lake, change))
 
 
 def _exists(metadata: str, aside: Rows) -> bool:
@@ -188,31 +190,42 @@ def _positions(
     inlined: str | None,
 ) -> Places | None:
     """The places in files, or None if they are too many and lie too far apart."""
-    between = f"> {change.old:d} AND {{0}} <= {change.new:d}"
+    since = f"> {change.old:d}"
+    ids = {deletes: file_id for file_id, (_, deletes) in paths.items() if deletes is not None}
     parts = []
     for several in (False, True):
-        read = [
-            literal(deletes)
-            for file_id, (_, deletes) in paths.items()
-            if deletes is not None and files[file_id].of_several is several
-        ]
+        read = [literal(path) for path, one in ids.items() if files[one].of_several is several]
         if read:
             # Only a file with deletes of several commits says which is whose.
-            column = "_ducklake_internal_snapshot_id"
-            own = f" WHERE {column} {between.format(column)}" if several else ""
-            parts.append(f"SELECT pos FROM read_parquet([{', '.join(read)}]){own}")
+            own = f" WHERE _ducklake_internal_snapshot_id {since}" if several else ""
+            listed = ", ".join(read)
+            parts.append(f"SELECT filename, pos FROM read_parquet([{listed}], filename=true){own}")
     if inlined:
+        among = ", ".join(map(str, files))
         parts.append(
-            f"SELECT row_id FROM {inlined} WHERE begin_snapshot {between.format('begin_snapshot')}"
+            f"SELECT file_id::VARCHAR, row_id FROM {inlined} WHERE file_id IN ({among}) "
+            f"AND begin_snapshot {since} AND begin_snapshot <= {change.new:d}"
         )
-    ((count, low, high, positions),) = lake.rows(
-        "SELECT count(*), min(pos), max(pos), CASE WHEN count(*) <= "
-        f"{MOST_POSITIONS:d} THEN list(DISTINCT pos) END FROM ({' UNION ALL '.join(parts)}) p(pos)"
+    rows = lake.rows(
+        f"SELECT file, min(pos), max(pos), count(*), CASE WHEN count(*) <= {MOST_POSITIONS:d} "
+        f"THEN list(pos) END FROM ({' UNION ALL '.join(parts)}) p(file, pos) GROUP BY file"
     )
-    names = tuple(sorted(path for path, _ in paths.values()))
-    if positions is not None:
-        return Places(names, positions=tuple(sorted(positions)))
-    rows = sum(file.rows for file in files.values())
-    if not count or (high - low + 1) * len(files) > WIDEST_SHARE * rows:
+    found = [(ids[file] if file in ids else int(file), *row) for file, *row in rows]
+    if not found:
         return None
-    return Places(names, between=(low, high))
+    if sum(count for *_, count, _ in found) <= MOST_POSITIONS:
+        names = {paths[file_id][0] for file_id, *_ in found}
+        positions = {position for *_, listed in found for position in listed}
+        return Places(tuple(sorted(names)), positions=tuple(sorted(positions)))
+    small = {file_id for file_id, *_ in found if files[file_id].rows <= _ROWS_OF_GROUP}
+    large = {file_id for file_id, *_ in found} - small
+    low = min((row[1] for row in found if row[0] in large), default=0)
+    high = max((row[2] for row in found if row[0] in large), default=0)
+    read_rows = (high - low + 1) * len(large) + sum(files[file_id].rows for file_id in small)
+    if not large or read_rows > WIDEST_SHARE * sum(file.rows for file in files.values()):
+        return None
+    return Places(
+        tuple(sorted(paths[file_id][0] for file_id in large)),
+        between=(low, high),
+        whole=tuple(sorted(paths[file_id][0] for file_id in small)),
+    )

@@ -109,8 +109,8 @@ def _gone(scan: Scan, places: Places, relations: Relations) -> str:
         )
 
     parts = [gone(places.files, f" AND {at}")]
-    if places.inlined:
-        parts.append(gone(places.inlined))
+    if places.whole:
+        parts.append(gone(places.whole))
     rows = indented("\nUNION ALL\n".join(parts))
     return f"(\n{rows}\n) AS {quoted('gone')}"
 
