@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import string
 
-from sqlglot import exp
-
 _TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -24,8 +22,12 @@ def folded(column: str) -> str:
 
 
 def literal(value: str) -> str:
-    """A string as a SQL literal."""
-    return exp.Literal.string(value).sql(dialect="duckdb")
+    """A string as a SQL literal.
+
+    >>> literal("it's")
+    "'it''s'"
+    """
+    return "'" + value.replace("'", "''") + "'"
 
 
 def quoted(*parts: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dbt.adapters.dynamic.lake.catalog import Rows
 from dbt.adapters.dynamic.names import fold, literal
@@ -31,6 +32,21 @@ class UnparsedSql(Exception):
         super().__init__(message)
         self.syntax_error = syntax_error
         self.view = view
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a query means depends on.
+
+    Attributes:
+        database: of names that say none.
+        schema: of names that say none.
+        settings: names and values of settings of the session.
+    """
+
+    database: str
+    schema: str
+    settings: list[tuple[str, str]]
 
 
 class Engine:
@@ -74,19 +90,19 @@ class Engine:
         """Names and types of a query's columns; `sql` may hold pins."""
         return [(row[0], row[1]) for row in self._rows(f"DESCRIBE {lower(sql)}")]
 
-    def where(self) -> tuple[str, str]:
-        """The database and the schema of names that say none."""
-        database, schema = self._rows(
-            f"SELECT {_SYSTEM}.current_database(), {_SYSTEM}.current_schema()"
-        )[0]
-        return database, schema
+    def surroundings(self, names: Sequence[str]) -> Surroundings:
+        """What a query means depends on.
 
-    def settings(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        """What settings of the session are; to list all that there are takes longer."""
-        values = ", ".join(
-            f"{_SYSTEM}.current_setting({literal(name)})::VARCHAR" for name in names
+        Args:
+            names: of the settings; to ask for all that there are takes longer.
+        """
+        values = "".join(
+            f", {_SYSTEM}.current_setting({literal(name)})::VARCHAR" for name in names
         )
-        return list(zip(names, self._rows(f"SELECT {values}")[0], strict=True))
+        database, schema, *settings = self._rows(
+            f"SELECT {_SYSTEM}.current_database(), {_SYSTEM}.current_schema(){values}"
+        )[0]
+        return Surroundings(database, schema, list(zip(names, settings, strict=True)))
 
     def plan(self, sql: str) -> None:
         """Let DuckDB plan a query, which refuses more than its binder does.

@@ -164,8 +164,21 @@ class ModelQuery:
         self.origins.append(origin)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the same text was found to be before; see `ModelQuery`."""
+
+    pinnable: bool
+    fingerprint: str
+
+
 def inline(
-    sql: str, parse_tree: ParseTree, resolver: Resolver, database: str, schema: str
+    sql: str,
+    parse_tree: ParseTree,
+    resolver: Resolver,
+    database: str,
+    schema: str,
+    known: Known | None = None,
 ) -> ModelQuery:
     """Find what a query reads, with every view's text in its place.
 
@@ -175,6 +188,8 @@ def inline(
         resolver: says what names mean.
         database: the default database for names without one.
         schema: the default schema.
+        known: what this text was found to be before, with the same sources. Where it reads no
+            views, it still is.
 
     Returns:
         The query, ready to be pinned.
@@ -182,6 +197,10 @@ def inline(
     sql = lower(sql)
     query = ModelQuery(sql)
     _inline(sql, parse_tree, resolver, database, schema, query, 0)
+    if known is not None and not query.views:
+        query.pinnable = query.pinnable and known.pinnable
+        query.fingerprint = known.fingerprint
+        return query
     try:
         parse_tree(lower(query.at()))
     except UnparsedSql:  # DuckDB's grammar does not take AT everywhere: FROM (TABLE t)

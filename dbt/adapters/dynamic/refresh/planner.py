@@ -6,9 +6,11 @@ their number, and of large files the positions of their deletes.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from dbt_common.exceptions import DbtRuntimeError
 
@@ -36,10 +38,11 @@ from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.places import located
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.names import fold
-from dbt.adapters.dynamic.query.engine import Engine, UnparsedSql
+from dbt.adapters.dynamic.query.engine import Engine, Surroundings, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import (
+    Known,
     ModelQuery,
     from_statistics,
     inline,
@@ -72,6 +75,7 @@ from dbt.adapters.dynamic.refresh.versions import Versions
 from dbt.adapters.dynamic.relation import RelationKey
 from dbt.adapters.dynamic.response import RefreshAction
 
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")  # of a query; there is none of what has no parse tree
 # A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
 _MEANINGFUL_SETTINGS = (
     "Calendar",
@@ -230,10 +234,10 @@ class Planner:
         state = self._state(snapshot)
         floors = {pin.key: pin.snapshot for pin in state.pins} if state else {}
         self._commits(state, ())  # the longest first, for all who ask for less
-        query, unpinned = self._inline(floors, {})
+        query, unpinned = self._inline(state, floors, {})
         upstream = self._upstream(query)
         if model.config.consistency is Consistency.STRICT and query is not None:
-            query, unpinned = self._at_shared_versions(query, unpinned, floors, upstream)
+            query, unpinned = self._at_shared_versions(query, unpinned, state, floors, upstream)
         sources = query.sources if query else {}
         pins = tuple(
             Pin(
@@ -417,7 +421,7 @@ class Planner:
 
     def _fingerprint(self, query: ModelQuery | None, functions: Functions) -> str:
         """The meaning of the query: its own, of the settings, of the macros that it calls."""
-        settings = self._engine.settings(_MEANINGFUL_SETTINGS)
+        settings = self._surroundings.settings
         meaning = f"{query.fingerprint if query else self.model.sql} {settings}"
         macros = called_macros(query.functions | query.table_functions, functions) if query else []
         return f"{meaning} {macros}" if macros else meaning
@@ -426,6 +430,7 @@ class Planner:
         self,
         query: ModelQuery,
         unpinned: Explained | None,
+        state: State | None,
         floors: Mapping[RelationKey, int],
         upstream: Mapping[RelationKey, Bases],
     ) -> tuple[ModelQuery, Explained | None]:
@@ -438,7 +443,7 @@ class Planner:
             for key, source in query.sources.items()
         ):
             return query, unpinned
-        other, other_unpinned = self._inline(floors, shared)
+        other, other_unpinned = self._inline(state, floors, shared)
         if other is None or other_unpinned is not None:
             return query, unpinned
         try:
@@ -457,8 +462,25 @@ class Planner:
             found |= self._invocation.bases(database, store.bases)
         return {key: found[key] for key in query.sources if key in found}
 
+    @cached_property
+    def _surroundings(self) -> Surroundings:
+        return self._engine.surroundings(_MEANINGFUL_SETTINGS)
+
+    def _known(self, state: State | None) -> Known | None:
+        """What the last refresh found the same text to be."""
+        if state is None or not state.initialized or state.definition != self.model.sql:
+            return None
+        fingerprint = state.fingerprint.partition(" ")[0]
+        if _FINGERPRINT.fullmatch(fingerprint) is None:
+            return None
+        # Without sources it is read as it is; then there is nothing to pin.
+        return Known(state.pinned_definition != self.model.sql or not state.pins, fingerprint)
+
     def _inline(
-        self, floors: Mapping[RelationKey, int], shared: Mapping[RelationKey, int]
+        self,
+        state: State | None,
+        floors: Mapping[RelationKey, int],
+        shared: Mapping[RelationKey, int],
     ) -> tuple[ModelQuery | None, Explained | None]:
         """The query with views inlined, and why it cannot be pinned, if so."""
         model = self.model
@@ -473,9 +495,16 @@ class Planner:
             model.name,
             {} if model.partial else model.tracked,
         )
-        database, schema = self._engine.where()
+        around = self._surroundings
         try:
-            query = inline(model.sql, self._engine.parse_tree, resolver, database, schema)
+            query = inline(
+                model.sql,
+                self._engine.parse_tree,
+                resolver,
+                around.database,
+                around.schema,
+                self._known(state),
+            )
         except UnparsedSql as error:
             if error.view and error.syntax_error:
                 raise DynamicTableError(
