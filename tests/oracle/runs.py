@@ -12,7 +12,7 @@ from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
 
 from tests.oracle import constructs
 from tests.oracle.cases import Case
-from tests.oracle.driver import Difference, Driver, Refresh, TooSlow
+from tests.oracle.driver import WAYS, Difference, Driver, Refresh, TooSlow
 from tests.oracle.plain import Invalid, Plain
 from tests.oracle.strategies import cases
 
@@ -51,7 +51,7 @@ class Statistics:
     @property
     def incremental(self) -> int:
         """Refreshes by a merge."""
-        return sum(self.strategies[name] for name in ("append", "bag", "keys"))
+        return sum(self.strategies[name] for name in WAYS.values())
 
     @property
     def share(self) -> float:
