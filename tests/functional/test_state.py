@@ -348,6 +348,17 @@ def test_source_pinned_at_a_time_is_no_constant(project: LakeProject) -> None:
     assert outcome(project) == ("FULL", "UNPARSED_SQL")
 
 
+def test_a_text_that_cannot_be_pinned_stays_so(project: LakeProject) -> None:
+    """DuckDB takes no AT there; that is not asked again for the text of the last refresh."""
+    project.source("events", EVENTS)
+    project.model("counted", "SELECT count(*) AS n FROM (TABLE lake.raw.events)")
+    project.run()
+    for _ in range(2):
+        response = project.run()["counted"]
+        assert response["reason_code"] == "UNPARSED_SQL"
+        assert response["reason"] == "a table's name could not be found in the SQL to pin it"
+
+
 def test_whole_builds_keep_the_identity_of_a_shaped_table(project: LakeProject) -> None:
     """A new table would cost the tables that read it their change feed."""
     project.source("events", EVENTS)
