@@ -116,7 +116,8 @@ class Engine:
         catalog: dict[str, list[FunctionFact]] = {}
         for name, kind, stability, internal, definition, parameters in self._rows(
             "SELECT DISTINCT lower(function_name), function_type, coalesce(stability, ''), "
-            "internal, coalesce(macro_definition, ''), parameters FROM duckdb_functions()"
+            "internal, coalesce(macro_definition, ''), CASE WHEN NOT internal THEN parameters END "
+            "FROM duckdb_functions()"
         ):
             if not internal and kind == "macro":
                 fact = self._macro(definition, parameters)

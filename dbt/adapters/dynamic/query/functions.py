@@ -180,13 +180,14 @@ def aggregate_names(functions: Functions) -> frozenset[str]:
         for name, facts in functions.items()
         if any(fact.kind == "aggregate" for fact in facts)
     }
+    macros = [
+        (name, fact.calls)
+        for name, facts in functions.items()
+        for fact in facts
+        if fact.kind == "macro"
+    ]
     while True:
-        more = {
-            name
-            for name, facts in functions.items()
-            if name not in names
-            and any(fact.kind == "macro" and fact.calls & names for fact in facts)
-        }
+        more = {name for name, calls in macros if name not in names and calls & names}
         if not more:
             return frozenset(names)
         names |= more
