@@ -64,12 +64,10 @@ def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
         return
     assert isinstance(merge, KeyMerge)
     run(f"CREATE OR REPLACE TEMP TABLE affected AS {lower(merge.affected)}")
-    nulls = run(
-        f"SELECT {', '.join(f'count(*) - count({quoted(key)})' for key in merge.keys) or 1} "
-        "FROM affected"
-    )[0]
     without_nulls = frozenset(
-        key for key, count in zip(merge.keys, nulls, strict=False) if count == 0
+        key
+        for key in merge.keys
+        if run(f"SELECT count(*) FROM affected WHERE {quoted(key)} IS NULL") == [(0,)]
     )
     rows = merge.recomputed("affected", without_nulls)
     if isinstance(merge, AggregateMerge):

@@ -249,8 +249,9 @@ def test_statements_in_target_run(built: LakeProject) -> None:
     built.run()
     script = (built.folder / "target/run/test/models/by_key.sql").read_text()
     order = [
-        'create temporary table "dbt_dynamic_affected_',
+        'create temporary table "dbt_dynamic_feed_1_events"',
         "ducklake_table_deletions",
+        'create temporary table "dbt_dynamic_affected_',
         "FOR SYSTEM_TIME AS OF SNAPSHOT",
         "delete from",
         "insert into",

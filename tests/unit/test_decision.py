@@ -8,7 +8,7 @@ import pytest
 
 from dbt.adapters.dynamic.config import DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.incremental.compile import Compiled
-from dbt.adapters.dynamic.incremental.merges import KeyMerge
+from dbt.adapters.dynamic.incremental.merges import AggregateMerge
 from dbt.adapters.dynamic.lake.catalog import TableVersion
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
@@ -61,11 +61,11 @@ def test_a_changed_source_is_merged(kind: ChangeKind, compiled: Compiled) -> Non
     decision = decide(_facts(compiled, changes={ORDERS: _change(kind)}))
     assert _of(decision) == (
         RefreshAction.INCREMENTAL,
-        Strategy.AFFECTED_KEYS,
+        Strategy.MERGE_AGGREGATES,
         Reason.SOURCE_CHANGED,
     )
     assert decision.reason.text == "changed: lake.main.orders"
-    assert isinstance(decision.merge, KeyMerge)
+    assert isinstance(decision.merge, AggregateMerge)
 
 
 def test_nothing_changed(compiled: Compiled) -> None:
