@@ -8,9 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, parse_changes
 from dbt.adapters.dynamic.lake.extensions import load_extension
-from tests.unit.lab import Lake
+from tests.unit.lab import Lake, instance
 
 
 @pytest.mark.parametrize(
@@ -246,3 +247,29 @@ def test_schemas_are_asked_once_while_only_rows_change(lake: Lake) -> None:
     for number in range(3):
         assert catalog.table("main", "t", lake.run(f"INSERT INTO t VALUES ({number})"))
     assert sum("ducklake_column" in sql for sql in asked) == 1
+
+
+def test_a_secret_says_in_which_schema_the_metadata_is(tmp_path: Path) -> None:
+    """No table function shows that; and another lake may be in the same catalog database."""
+    path = tmp_path / "both.ducklake"
+    with instance() as connection:
+
+        def rows(sql: str) -> list[tuple[object, ...]]:
+            return connection.execute(sql).fetchall()
+
+        rows(
+            f"CREATE SECRET wanted (TYPE ducklake, METADATA_PATH '{path}', "
+            f"METADATA_SCHEMA 'second', DATA_PATH '{tmp_path}/files')"
+        )
+        rows("ATTACH 'ducklake:wanted' AS lake")
+        rows("CREATE TABLE lake.main.t (a INTEGER)")
+        catalog = LakeCatalog(rows, "lake")
+        assert catalog.metadata("ducklake_table").endswith('"second"."ducklake_table"')
+        snapshot = catalog.current_snapshot()
+        assert [name for _, _, name in catalog.tables(snapshot)] == ["t"]
+        rows("DETACH lake")
+        rows(f"ATTACH 'ducklake:{path}' AS first (DATA_PATH '{tmp_path}/first')")
+        rows("DETACH first")
+        rows("ATTACH 'ducklake:wanted' AS lake")
+        with pytest.raises(DynamicTableError, match="has metadata in the schemas main, second"):
+            LakeCatalog(rows, "lake").tables(snapshot)

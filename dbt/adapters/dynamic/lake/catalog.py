@@ -8,6 +8,7 @@ answer cannot move while other processes commit. No data file is opened.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import re
 from collections.abc import Callable, Collection
@@ -16,6 +17,9 @@ from datetime import datetime
 from functools import cached_property
 from itertools import groupby
 from typing import Any
+
+import duckdb
+from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
@@ -76,6 +80,8 @@ DELETED_TWICE = "deleted_twice"
 # What a flush says that writes inlined deletes to files; a plain delete says no more.
 FLUSH_OF_DELETES = frozenset({"inline_flush", "deleted_from_table"})
 
+# As duckdb_secrets() shows a secret.
+_SCHEMA_IN_SECRET = re.compile(r"(?:^|;)metadata_schema=([^;]+)")
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _CHANGE = re.compile(r"(\w+):(\d+)(?=,|$)")
 
@@ -169,19 +175,13 @@ class LakeCatalog:
         options = self._rows(f"SELECT options['metadata_schema'] {attached}")
         if options and options[0][0] is not None:
             return (options[0][0],)
-        secrets = "SELECT 1 FROM duckdb_secrets() WHERE type = 'ducklake'"
-        if not self._rows(secrets):
+        secrets = "SELECT secret_string FROM duckdb_secrets() WHERE type = 'ducklake'"
+        said = {
+            name for (text,) in self._rows(secrets) for name in _SCHEMA_IN_SECRET.findall(text)
+        }
+        if not said:
             return ()  # the catalog's own
-        metadata = literal(f"__ducklake_metadata_{self.database}")
-        if self.kind == "postgres":  # whose tables DuckDB does not list
-            tables = "SELECT schemaname FROM pg_tables WHERE tablename = ''ducklake_snapshot''"
-            question = f"FROM system.main.postgres_query({metadata}, '{tables}')"
-        else:
-            question = (
-                "SELECT DISTINCT schema_name FROM duckdb_tables() "
-                f"WHERE table_name = 'ducklake_snapshot' AND database_name = {metadata}"
-            )
-        schemas = [schema for (schema,) in self._rows(question)]
+        schemas = self._schemas_with_metadata({*said, "main", "public"})
         if len(schemas) > 1:
             raise DynamicTableError(
                 f"The catalog of the lake '{self.database}' has metadata in the schemas "
@@ -194,6 +194,19 @@ class LakeCatalog:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Run a statement where the lake is asked."""
         return self._rows(sql)
+
+    def _schemas_with_metadata(self, names: Collection[str]) -> list[str]:
+        """Those of the schemas of the catalog database that have metadata of a lake.
+
+        DuckDB does not list what is in the database of a lake's metadata.
+        """
+        found = []
+        for name in sorted(names):
+            table = quoted(f"__ducklake_metadata_{self.database}", name, "ducklake_snapshot")
+            with contextlib.suppress(DbtRuntimeError, duckdb.Error):
+                self._rows(f"SELECT 1 FROM {table} LIMIT 0")
+                found.append(name)
+        return found
 
     @cached_property
     def kind(self) -> str:
