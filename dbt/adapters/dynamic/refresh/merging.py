@@ -169,9 +169,11 @@ class Merging:
 
     def _apply(self, changes: str, removed: int, ways: list[_Way]) -> Iterator[Stage]:
         """Remove and add the rows of a table of changes."""
-        self._begin_to_write()
+        found: tuple[str, ...] = ()
         if removed:
             found = yield from self._found(changes, ways)
+        self._begin_to_write()
+        if removed:
             yield DeleteRows(self._target, found)
             deleted = self._outcome.deleted()
             if deleted != removed:
