@@ -48,12 +48,12 @@ AFFECTED, TARGET = "affected", "target"
 
 def texts(merge: Merge) -> list[str]:
     """The statements of a merge."""
-    feeds = list(merge.feeds.values())
+    feeds, nulls = list(merge.feeds.values()), frozenset[str]()
     if isinstance(merge, AggregateMerge):
         feeds.append(merge.affected)
-        return [*feeds, merge.merged(AFFECTED, TARGET), merge.recomputed(AFFECTED)]
+        return [*feeds, merge.merged(AFFECTED, TARGET, nulls), merge.recomputed(AFFECTED, nulls)]
     if isinstance(merge, KeyMerge):
-        return [*feeds, merge.affected, merge.recomputed(AFFECTED)]
+        return [*feeds, merge.affected, merge.recomputed(AFFECTED, nulls)]
     return [*feeds, merge.delta if isinstance(merge, BagMerge) else merge.rows]
 
 

@@ -20,6 +20,7 @@ from dbt.adapters.dynamic.lake.changes import (
     words_for,
 )
 from dbt.adapters.dynamic.query.lowering import lower
+from tests.merging import read_feeds
 from tests.unit.lab import Lake
 
 FLUSH = "CALL ducklake_flush_inlined_data('lake')"
@@ -488,8 +489,9 @@ def test_a_feed_that_does_not_add_up_is_not_merged(
     key = ("lake", "main", "t")
     right = compiled.merge({key: change})
     assert isinstance(right, BagMerge)
+    read_feeds(t.connection, right)
     t.rows(lower(right.delta))
     wrong = compiled.merge({key: replace(change, kind=ChangeKind.INSERTS)})
     assert isinstance(wrong, Append)
     with pytest.raises(duckdb.InvalidInputException, match="does not add up to the rows of lake"):
-        t.rows(lower(wrong.rows))
+        read_feeds(t.connection, wrong)
