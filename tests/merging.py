@@ -13,6 +13,7 @@ from dbt.adapters.dynamic.incremental.merges import (
     BagMerge,
     KeyMerge,
     Merge,
+    StateMerge,
 )
 from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.lowering import lower
@@ -24,13 +25,14 @@ def read_feeds(connection: DuckDBPyConnection, merge: Merge) -> None:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {lower(feed)}")
 
 
-def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
+def apply(connection: DuckDBPyConnection, target: str, merge: Merge, state: str = "state") -> None:
     """Bring a table to the new versions.
 
     Args:
         connection: where the lake is attached; statements run on it directly.
         target: name of a temporary table with the rows at the old versions.
         merge: what the compiler gave.
+        state: name of a temporary table with the state of its aggregates at the old versions.
 
     Raises:
         AssertionError: a self-check of the merge failed.
@@ -62,6 +64,16 @@ def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
             f"WHERE {WEIGHT} > 0"
         )
         return
+    if isinstance(merge, StateMerge):
+        apply(connection, state, merge.groups)
+        if not merge.keys:
+            run(f"DELETE FROM {target}")
+            run(f"INSERT INTO {target} {merge.result(state)}")
+            return
+        affected = _affected(merge.keys)
+        run(f"DELETE FROM {target} AS t WHERE {affected}")
+        run(f"INSERT INTO {target} {merge.result(f'(FROM {state} AS t WHERE {affected})')}")
+        return
     assert isinstance(merge, KeyMerge)
     run(f"CREATE OR REPLACE TEMP TABLE affected AS {lower(merge.affected)}")
     without_nulls = frozenset(
@@ -78,15 +90,15 @@ def apply(connection: DuckDBPyConnection, target: str, merge: Merge) -> None:
             f"SELECT * EXCLUDE ({CERTAIN}, {GONE}) FROM merged WHERE {CERTAIN} AND NOT {GONE} "
             f"UNION ALL FROM ({merge.recomputed('again', without_nulls)})"
         )
-    same = " AND ".join(
-        f"t.{quoted(key)} IS NOT DISTINCT FROM a.{quoted(key)}" for key in merge.keys
-    )
-    run(
-        f"DELETE FROM {target} AS t WHERE EXISTS (SELECT 1 FROM affected AS a "
-        f"WHERE {same or 'true'})"
-    )
+    run(f"DELETE FROM {target} AS t WHERE {_affected(merge.keys)}")
     run(f"INSERT INTO {target} {lower(rows)}")
     if merge.unique:
         keys = ", ".join(quoted(key) for key in merge.keys) or "()"
         repeated = run(f"SELECT 1 FROM {target} GROUP BY {keys} HAVING count(*) > 1")
         assert not repeated, f"a key of {merge.keys} has several rows"
+
+
+def _affected(keys: tuple[str, ...]) -> str:
+    """The condition on ``t``: its keys are among those in ``affected``."""
+    same = " AND ".join(f"t.{quoted(key)} IS NOT DISTINCT FROM a.{quoted(key)}" for key in keys)
+    return f"EXISTS (SELECT 1 FROM affected AS a WHERE {same or 'true'})"

@@ -401,7 +401,7 @@ class DynamicAdapter(DuckDBAdapter):
             copies = Copies(self._rows, Engine(self._rows, self.connections.aside), lake)
             key = copies.key(source)
             self.connections.begin()  # one thread at a time comes behind this line
-            if not Others(self._rows, lake).share(*key[1:]):
+            if not Others(self._rows, lake).share(key[1:]):
                 raise BeingMaintained(f"maintenance compacts the copy of {source.label}")
             if self._invocation.result(key) is None:
                 if copies.bring_up_to_date(source, whole=model.full_refresh):

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
+from dbt.adapters.dynamic.incremental.aggregate_state import only_grouping, split
 from dbt.adapters.dynamic.incremental.merges import (
     AggregateMerge,
     Append,
     BagMerge,
     KeyMerge,
     Merge,
+    StateMerge,
 )
 from dbt.adapters.dynamic.incremental.nodes import (
     Block,
@@ -42,13 +44,20 @@ from dbt.adapters.dynamic.query.qualify import (
     qualify,
     unsupported,
 )
-from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
+from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import ModelQuery
 
 Changed = Callable[[Node], bool]
 # DuckDB binds each CTE inside of the one before it, and allows 1,000 levels with what the
 # expressions take (max_expression_depth). Long before that a whole build is the faster way.
 _MOST_CTES = 500
+# Why no change can be followed to a result that may be finished from the state of aggregates.
+_LAST_STEPS = (
+    Reason.LIMIT_UNSUPPORTED,
+    Reason.WINDOW_WITHOUT_PARTITION,
+    Reason.KEYS_NOT_IN_OUTPUT,
+    Reason.KEY_TYPE_UNSUPPORTED,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class Compiled:
         settled: what DuckDB may decide one way or the other was written down (see `text`): the
             order of window functions, NULLs in an ASOF join.
         grouped: DuckDB's types of the columns of the groups that the result shows, if it does.
+        state: what can be kept to finish the result from, where that gains anything.
+        only_finished: why no change can be followed to the result itself, or None.
     """
 
     top: Node
@@ -71,6 +82,8 @@ class Compiled:
     unique_key: tuple[str, ...]
     settled: bool
     grouped: Mapping[str, str]
+    state: AggregateState | None = None
+    only_finished: Explained | None = None
 
     @property
     def text(self) -> str:
@@ -168,6 +181,10 @@ class Compiled:
 
         return AggregateMerge(again.keys, again.affected, again.recomputed, True, merged)
 
+    def merges_alone(self, keyed_by: _KeyedBy) -> bool:
+        """Whether the result shows enough of its groups to merge changes into it."""
+        return self._shown(keyed_by) is not None
+
     def _shown(self, keyed_by: _KeyedBy) -> list[aggregates.Shown] | None:
         """What the result's columns show of groups whose aggregates all merge, else None."""
         node, top = keyed_by.node, self.top
@@ -241,6 +258,36 @@ class Compiled:
         )
 
 
+@dataclass(frozen=True)
+class AggregateState:
+    """The state of a query's aggregates (:mod:`.aggregate_state`).
+
+    Attributes:
+        groups: the query for it.
+        keys: see `StateMerge`.
+        result: see `StateMerge`.
+        one_group: see `StateMerge`.
+    """
+
+    groups: Compiled
+    keys: tuple[str, ...]
+    result: Callable[[str], str]
+    one_group: bool
+
+    def merge(self, changes: Mapping[SourceKey, SourceChange]) -> StateMerge:
+        """How to bring the state and the table to the new versions; see `Compiled.merge`."""
+        merge = self.groups.merge(changes)
+        assert isinstance(merge, AggregateMerge)
+        return StateMerge(
+            merge,
+            self.groups.top.columns,
+            self.keys,
+            self.result,
+            self.one_group,
+            feeds=merge.feeds,
+        )
+
+
 def compile_query(
     query: ModelQuery,
     engine: Engine,
@@ -289,8 +336,15 @@ def _compile(
         except Exception as error:  # whatever DuckDB's binder says about it
             raise _not_bound(error) from error
 
-    def build(settle: bool) -> tuple[Compiled, bool]:
-        builder = Builder(query.sources, aggregates, describe, settle, names_in(qualified))
+    def build(settle: bool, only_finished: Explained | None = None) -> tuple[Compiled, bool]:
+        builder = Builder(
+            query.sources,
+            aggregates,
+            describe,
+            settle,
+            only_finished is not None,
+            names_in(qualified),
+        )
         top = builder.query(qualified, {})
         names = tuple(fold(name) for name, _ in wanted)
         if len(set(names)) != len(names):
@@ -307,16 +361,30 @@ def _compile(
         if keyed_by is not None and keyed_by.node.aggregates:
             node = keyed_by.node
             grouped = dict(zip(node.columns, builder.types(node), strict=True))
-        compiled = Compiled(top, types, columns, tuple(map(fold, unique_key)), settled, grouped)
-        compiled.check()
-        return compiled, builder.correlated
+        compiled = Compiled(
+            top,
+            types,
+            columns,
+            tuple(map(fold, unique_key)),
+            settled,
+            grouped,
+            only_finished=only_finished,
+        )
+        if only_finished is None:
+            compiled.check()
+        state = _state(compiled, builder, engine.rounds_averages_twice)
+        return replace(compiled, state=state), builder.correlated
 
     try:
         compiled, correlated = build(settle=False)
     except NotIncremental as refusal:
-        if refusal.reason.code is not Reason.NONDETERMINISTIC:
+        code = refusal.reason.code
+        if code not in (Reason.NONDETERMINISTIC, *_LAST_STEPS):
             raise
-        compiled, correlated = build(settle=True)
+        last = refusal.reason if code in _LAST_STEPS else None
+        compiled, correlated = _or(refusal if last else None, lambda: build(True, last))
+        if last and compiled.state is None:
+            raise
     found = describe(compiled.text)
     if correlated:  # DuckDB cannot plan all of them with CTEs inside
         try:
@@ -326,6 +394,56 @@ def _compile(
     if [kind for _, kind in wanted] != [kind for _, kind in found]:
         raise _other_columns()
     return compiled
+
+
+def _or(
+    refusal: NotIncremental | None, build: Callable[[], tuple[Compiled, bool]]
+) -> tuple[Compiled, bool]:
+    """What is built, or an earlier refusal, if there was one, where it cannot be."""
+    try:
+        return build()
+    except NotIncremental:
+        if refusal is not None:
+            raise refusal from None
+        raise
+
+
+def _state(
+    compiled: Compiled, builder: Builder, rounds_twice: Callable[[], bool]
+) -> AggregateState | None:
+    """What can be kept to finish the result from, if no less will do."""
+    top = compiled.top
+    keyed = only_grouping(top)
+    if keyed is None or open_columns(top) or rows_open(top):
+        return None
+    keyed_by = _keys_of(top, lambda _: True)
+    by_keys = keyed_by is not None and keyed_by.node is keyed and keyed_by.unique and keyed.keys
+    shown: dict[str, str] = {}
+    if by_keys and keyed_by is not None:
+        if compiled.merges_alone(keyed_by):
+            return None
+        shown = dict(zip(keyed.outputs, keyed_by.names, strict=True))
+    parts = split(top, keyed, shown, builder.types, builder.name, rounds_twice)
+    if parts is None:
+        return None
+    types = dict(zip(parts.groups.columns, builder.types(parts.groups), strict=True))
+    groups = Compiled(parts.groups, types, compiled.columns, (), False, types)
+    try:
+        groups.check()
+    except NotIncremental:
+        return None
+    if not groups.merges_alone(_KeyedBy(parts.groups, parts.groups.outputs, True)):
+        return None
+
+    def result(table: str) -> str:
+        statement = Statement(compiled.columns)
+        relation = statement.relation(parts.result(table), Version.NEW)
+        return statement.write(f'SELECT {listed(top.columns)}\nFROM {relation} AS "result"')
+
+    found = builder.describe(result(f"(\n{groups.text}\n)"))
+    if found != tuple(compiled.types.values()):
+        return None
+    return AggregateState(groups, tuple(shown.values()), result, not keyed.keys)
 
 
 def _not_bound(error: Exception) -> NotIncremental:

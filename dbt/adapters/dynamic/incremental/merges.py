@@ -92,4 +92,25 @@ class AggregateMerge(KeyMerge):
     merged: Callable[[str, str, frozenset[str]], str]
 
 
-Merge = Append | BagMerge | KeyMerge
+@dataclass(frozen=True)
+class StateMerge(FromFeeds):
+    """Merge into the table of the aggregates' state, and finish the result from that.
+
+    Attributes:
+        groups: how that table is brought up to date.
+        columns: its columns.
+        keys: the result's columns that are keys of it: the rows of the affected keys are finished
+            from theirs. (): all rows from all.
+        result: from the name of a table with rows of it, as SQL, to the SQL for the result's rows;
+            the model's columns in the model's order.
+        one_group: all rows of the sources are one group.
+    """
+
+    groups: AggregateMerge
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+    result: Callable[[str], str]
+    one_group: bool
+
+
+Merge = Append | BagMerge | KeyMerge | StateMerge

@@ -146,7 +146,8 @@ class Aggregate:
     """An aggregate whose value may follow from the old one and the changed rows.
 
     Attributes:
-        function: ``count``, ``sum``, ``min`` or ``max``.
+        function: ``count``, ``sum``, ``avg``, ``min``, ``max``, ``bit_and``, ``bit_or`` or
+            ``bit_xor``.
         argument: its SQL over `Keyed.alias`; "" for count(*).
         condition: the SQL of its FILTER, or "".
     """

@@ -41,22 +41,21 @@ class Others:
         """Whether the catalog has locks that refreshes share and compaction excludes by."""
         return self.catalog.kind == "postgres"
 
-    def share(self, schema: str, name: str) -> bool:
-        """Keep others from compacting a table until the transaction ends.
+    def share(self, *tables: tuple[str, str]) -> bool:
+        """Keep others from compacting tables until the transaction ends.
 
         To be asked before the transaction reads anything of the lake, whose version that fixes.
 
         Args:
-            schema: the table's schema, in lower case.
-            name: its name, in lower case.
+            tables: schema and name of each, in lower case.
 
         Returns:
-            False if somebody compacts it now.
+            False if somebody compacts one of them now.
 
         Raises:
             Overtaken: see :meth:`_lock`.
         """
-        return not self.locks or self._lock("pg_try_advisory_xact_lock_shared", schema, name)
+        return not self.locks or self._lock("pg_try_advisory_xact_lock_shared", *tables)
 
     def exclude(self, schema: str, name: str) -> bool:
         """Keep others from sharing a table until the transaction ends; False if somebody does.
@@ -64,10 +63,10 @@ class Others:
         Raises:
             Overtaken: see :meth:`_lock`.
         """
-        return not self.locks or self._lock("pg_try_advisory_xact_lock", schema, name)
+        return not self.locks or self._lock("pg_try_advisory_xact_lock", (schema, name))
 
-    def _lock(self, function: str, schema: str, name: str) -> bool:
-        """Ask for a lock.
+    def _lock(self, function: str, *tables: tuple[str, str]) -> bool:
+        """Ask for a lock on each of some tables.
 
         By the question PostgreSQL fixes which metadata the transaction sees; which version of the
         lake it sees DuckLake fixes later, on a connection of its own.
@@ -75,11 +74,14 @@ class Others:
         Raises:
             Overtaken: somebody committed between the two.
         """
-        text = json.dumps(["dbt-dynamic", schema, name])
-        key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)
+        calls = []
+        for table in tables:
+            text = json.dumps(["dbt-dynamic", *table])
+            key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)
+            calls.append(f"{function}({key})")
         metadata = literal(f"__ducklake_metadata_{self.catalog.database}")
         # A function without its schema is looked up in the lake first, whose version that fixes.
-        query = f"system.main.postgres_query({metadata}, 'SELECT {function}({key})')"
+        query = f"system.main.postgres_query({metadata}, 'SELECT {' AND '.join(calls)}')"
         if not self.rows(f"FROM {query}")[0][0]:
             return False
         newest = f"SELECT max(snapshot_id) FROM {self.catalog.metadata('ducklake_snapshot')}"

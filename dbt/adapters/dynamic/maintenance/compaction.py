@@ -36,7 +36,7 @@ from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.pins import newest_equal
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.refresh.retry import passes, wait_seconds
-from dbt.adapters.dynamic.refresh.state import SCHEMA, is_maintenance
+from dbt.adapters.dynamic.refresh.state import AGGREGATES, SCHEMA, is_maintenance
 
 # How often to look whether a table is being refreshed, and the first wait in seconds.
 _ATTEMPTS, _FIRST_WAIT = 5, 0.2
@@ -100,7 +100,8 @@ class Compaction:
         upkeep = self._upkeep
         small, deleted = f"up to {table.small:,} small files", f"{table.deleted:,} files"
         # By the snapshots of their rows the logs tell which commit was a refresh's.
-        rewrite = table.rewrite and fold(table.schema) != SCHEMA
+        log = fold(table.schema) == SCHEMA and not fold(table.name).startswith(AGGREGATES)
+        rewrite = table.rewrite and not log
         return [
             action
             for wanted, action in (

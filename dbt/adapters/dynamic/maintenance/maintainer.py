@@ -231,7 +231,8 @@ class Maintainer:
                 steps.append(Step(name, "forget", ".".join(key), "the table is gone"))
                 if not self._job.dry_run:
                     self._rows(store.deletion("state_log", condition))
-                    self._rows(store.fence_drop(key))
+                    for statement in store.drops(key):
+                        self._rows(statement)
             if steps and not self._job.dry_run:
                 self._job.message(name, "outlived rows deleted")
             return steps

@@ -111,6 +111,14 @@ class Engine:
         """
         self._aside(f"EXPLAIN {lower(sql)}")
 
+    def rounds_averages_twice(self) -> bool:
+        """Whether an average is rounded to 64 bits before it is to a double's 53.
+
+        So it is where C's long double has 80 bits. Of this number both roundings go up.
+        """
+        ((twice,),) = self._rows("SELECT avg(0.105441::DECIMAL(9, 6)) <> 0.105441::DOUBLE")
+        return bool(twice)
+
     def functions(self) -> dict[str, list[FunctionFact]]:
         """DuckDB's function catalog, by lower-case name. It takes some 20 ms to read."""
         catalog: dict[str, list[FunctionFact]] = {}

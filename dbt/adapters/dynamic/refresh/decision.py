@@ -13,6 +13,7 @@ from dbt.adapters.dynamic.incremental.merges import (
     BagMerge,
     KeyMerge,
     Merge,
+    StateMerge,
 )
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
@@ -52,7 +53,11 @@ STRATEGIES = {
     BagMerge: Strategy.BAG_MERGE,
     AggregateMerge: Strategy.MERGE_AGGREGATES,
     KeyMerge: Strategy.AFFECTED_KEYS,
+    StateMerge: Strategy.MERGE_AGGREGATES,
 }
+NOT_KEPT = (
+    "the table of its aggregates is not kept, as it would be hardly smaller than the sources"
+)
 _BY_KIND = {
     ChangeKind.REPLACED: Reason.SOURCE_REPLACED,
     ChangeKind.EXPIRED: Reason.SNAPSHOT_EXPIRED,
@@ -96,6 +101,8 @@ class Facts:
         compiled: the query's incremental form, or why there is none.
         changes: what happened to each source.
         moved_columns: per source, what happened to a column that the query reads.
+        keeps_aggregates: whether the state of the query's aggregates is kept, to be merged into;
+            None if that was never asked.
     """
 
     config: DynamicTableConfig
@@ -106,6 +113,7 @@ class Facts:
     compiled: Compiled | NotIncremental
     changes: Mapping[SourceKey, SourceChange]
     moved_columns: Mapping[SourceKey, str] = field(default_factory=dict)
+    keeps_aggregates: bool | None = None
 
 
 def decide(facts: Facts) -> Decision:
@@ -139,7 +147,16 @@ def _never_incremental(facts: Facts) -> Explained | None:
         or _untracked(facts)
         or facts.unstable
         or (facts.compiled.reason if isinstance(facts.compiled, NotIncremental) else None)
+        or (_only_finished(facts) if facts.keeps_aggregates is False else None)
     )
+
+
+def _only_finished(facts: Facts) -> Explained | None:
+    """Why no change can be followed to the result, where it must be finished from what is kept."""
+    if not isinstance(facts.compiled, Compiled) or facts.compiled.only_finished is None:
+        return None
+    reason = facts.compiled.only_finished
+    return Explained(reason.code, f"{reason.text}; {NOT_KEPT}")
 
 
 def _untracked(facts: Facts) -> Explained | None:
@@ -185,9 +202,13 @@ def _decide(facts: Facts) -> Decision:
     never = never_incremental(facts)
     if never is not None:
         return Decision.full(never)
-    assert not isinstance(facts.compiled, NotIncremental)
+    compiled = facts.compiled
+    assert not isinstance(compiled, NotIncremental)
+    kept = compiled.state if facts.keeps_aggregates else None
+    if kept is None and compiled.only_finished is not None:
+        return Decision.full(compiled.only_finished)
     try:
-        merge = facts.compiled.merge(facts.changes)
+        merge = (kept or compiled).merge(facts.changes)
     except NotIncremental as refusal:  # another change might have a rule
         return Decision.full(refusal.reason)
     return Decision(

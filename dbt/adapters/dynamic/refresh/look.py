@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
+from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows, not_remembered
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.refresh.invocation import Invocation
-from dbt.adapters.dynamic.refresh.state import State, Store, refresh_id_of
+from dbt.adapters.dynamic.refresh.state import SCHEMA, State, Store, refresh_id_of
 from dbt.adapters.dynamic.relation import RelationKey
 
 _WORTH_A_LOOK = 2
@@ -118,7 +118,9 @@ def _remember(
     for (home, schema, name), state in states.items():
         if home == fold(lake.database):
             result = state.result_snapshot or results.get(state.refresh_id)
-            wanted |= {(schema, name, at) for at in (result, now) if at is not None}
+            kept = Store(not_remembered, lake).aggregates_name((home, schema, name))
+            names = [(schema, name), *([(SCHEMA, kept)] if state.keeps_aggregates else [])]
+            wanted |= {(*one, at) for one in names for at in (result, now) if at is not None}
         for pin in state.pins:
             database, schema, name = pin.key
             if database == fold(lake.database):

@@ -20,6 +20,7 @@ from dbt.adapters.dynamic.incremental.merges import (
     BagMerge,
     KeyMerge,
     Merge,
+    StateMerge,
 )
 from dbt.adapters.dynamic.incremental.relations import listed
 from dbt.adapters.dynamic.names import fold, quoted
@@ -46,6 +47,7 @@ from dbt.adapters.dynamic.refresh.stages import (
     FindRows,
     Insert,
     InsertRows,
+    KeepAggregates,
     Recompute,
     Stage,
 )
@@ -85,6 +87,7 @@ class Merging:
         apart: rows are computed into a temporary table before the first stage that writes to the
             table: others compute at the same time, and one at a time writes.
         begin_to_write: called before the first stage that writes to the table.
+        aggregates: the table of the aggregates' state, quoted.
 
     Attributes:
         temporary: temporary tables that exist.
@@ -99,6 +102,7 @@ class Merging:
         outcome: Outcome,
         apart: bool,
         begin_to_write: Callable[[], None],
+        aggregates: str,
     ) -> None:
         self._model = model
         self._target = model.target
@@ -107,6 +111,7 @@ class Merging:
         self._outcome = outcome
         self._apart = apart
         self._begin_to_write = begin_to_write
+        self._aggregates = aggregates
         self._run = uuid.uuid4().hex
         self.temporary: list[str] = []
         self.gave_up: Explained | None = None
@@ -123,16 +128,17 @@ class Merging:
             self._outcome.inserted()
         elif isinstance(merge, BagMerge):
             yield from self._bag(merge)
+        elif isinstance(merge, StateMerge):
+            yield from self._from_aggregates(merge)
         else:
             yield from self._keys(merge)
-        yield from self._clean_up()
+        yield from self.clean_up()
 
     def whole(self, query: str) -> Iterator[Stage]:
         """Replace all rows of the table by a query's; its identity stays."""
         self._begin_to_write()
         if self._model.config.deduplicate:
             yield from self._difference(query, None)
-            yield from self._clean_up()
             return
         yield DeleteAll(self._target)
         self._outcome.deleted()
@@ -226,50 +232,77 @@ class Merging:
     # By keys ------------------------------------------------------------------------------------
 
     def _keys(self, merge: KeyMerge) -> Iterator[Stage]:
-        affected, config = self._name("affected"), self._model.config
+        affected = self._name("affected")
         yield AffectedKeys(affected, merge.affected)
         yield CountKeys(self._target, affected, merge.keys, merge.unique)
         found, total = (int(value) for value in self._outcome.row()[:2])
         without_nulls = self._without_nulls(merge.keys)
         self._outcome.affected_keys, self._outcome.total_keys = found, total
-        self.gave_up = over_threshold(found, total, config) or self._other_types(
+        self.gave_up = over_threshold(found, total, self._model.config) or self._other_types(
             affected, merge.keys
         )
         if self.gave_up is not None:
             return
         query = merge.recomputed(affected, without_nulls)
         if isinstance(merge, AggregateMerge):
-            query = yield from self._merged(merge, affected, without_nulls)
+            query = yield from self._merged(
+                merge, affected, without_nulls, str(self._target), self._columns
+            )
+        yield from self._replace_keys(query, affected, merge.keys, without_nulls, merge.unique)
+
+    def _replace_keys(
+        self,
+        query: str,
+        affected: str,
+        keys: tuple[str, ...],
+        without_nulls: frozenset[str],
+        unique: bool,
+    ) -> Iterator[Stage]:
+        """Write the new rows of the affected keys, and look for keys that stand there twice."""
+        config = self._model.config
         if config.deduplicate:
-            yield from self._difference(query, affected, merge.keys, without_nulls)
+            yield from self._difference(query, affected, keys, without_nulls)
         else:
             query = yield from self._computed(query)
             self._begin_to_write()
-            yield DeleteKeys(self._target, affected, merge.keys, without_nulls)
+            yield DeleteKeys(self._target, affected, keys, without_nulls)
             self._outcome.deleted()
             yield Insert(self._target, self._columns, query)
             self._outcome.inserted()
         declared = {fold(key) for key in config.unique_key}
-        if merge.unique:
-            yield CheckKeys(self._target, affected, merge.keys, without_nulls)
+        if unique:
+            yield CheckKeys(self._target, affected, keys, without_nulls)
             if self._outcome.row()[0]:
-                if set(merge.keys) == declared:
+                if set(keys) == declared:
                     yield from self.check_unique_key()
                 raise SelfCheckFailed("a key stands in the table more than once after the merge")
-        if not merge.unique or set(merge.keys) != declared:
+        if not unique or set(keys) != declared:
             yield from self.check_unique_key()
 
     def _merged(
-        self, merge: AggregateMerge, affected: str, without_nulls: frozenset[str]
+        self,
+        merge: AggregateMerge,
+        affected: str,
+        without_nulls: frozenset[str],
+        target: str,
+        columns: tuple[str, ...],
     ) -> Generator[Stage, None, str]:
-        """Merge what can be; returns the query for the new rows of all affected groups."""
+        """Merge what can be; returns the query for the new rows of all affected groups.
+
+        Args:
+            merge: how.
+            affected: the table of the affected groups.
+            without_nulls: its keys that hold no NULL.
+            target: the table with the groups.
+            columns: its columns.
+        """
         rows = self._name("merged")
-        yield Recompute(rows, merge.merged(affected, str(self._target), without_nulls))
-        if self._other_types(rows, self._columns) is not None:
+        yield Recompute(rows, merge.merged(affected, target, without_nulls))
+        if self._other_types(rows, columns, target) is not None:
             return merge.recomputed(affected, without_nulls)
         yield CountUncertain(rows)
         query = (
-            f"SELECT {listed(self._columns)}\nFROM {quoted(rows)}\n"
+            f"SELECT {listed(columns)}\nFROM {quoted(rows)}\n"
             f"WHERE {quoted(CERTAIN)} AND NOT {quoted(GONE)}"
         )
         if self._outcome.row()[0]:
@@ -309,6 +342,64 @@ class Merging:
         flags = self._outcome.row()[-1]
         return frozenset(key for key, without in zip(keys, flags, strict=True) if without)
 
+    # From the state of aggregates ---------------------------------------------------------------
+
+    def _from_aggregates(self, merge: StateMerge) -> Iterator[Stage]:
+        """Merge into the table of the aggregates' state, and finish the result from that."""
+        groups, target = merge.groups, self._aggregates
+        affected, rows = self._name("affected"), self._name("group_rows")
+        yield AffectedKeys(affected, groups.affected)
+        yield CountKeys(target, affected, groups.keys, groups.unique)
+        found, total = (int(value) for value in self._outcome.row()[:2])
+        without_nulls = self._without_nulls(groups.keys)
+        self._outcome.affected_keys, self._outcome.total_keys = found, total
+        if not merge.one_group:  # whose share says nothing
+            self.gave_up = over_threshold(found, total, self._model.config)
+        self.gave_up = self.gave_up or self._other_types(affected, groups.keys, target)
+        if self.gave_up is not None:
+            return
+        query = yield from self._merged(groups, affected, without_nulls, target, merge.columns)
+        yield Recompute(rows, query)
+        self.gave_up = self._other_types(rows, merge.columns, target)
+        if self.gave_up is not None:
+            return
+        self._begin_to_write()
+        yield DeleteKeys(target, affected, groups.keys, without_nulls)
+        removed = self._outcome.changed_rows()
+        yield Insert(target, merge.columns, f"FROM {quoted(rows)}")
+        added = self._outcome.changed_rows()
+        if self._outcome.aggregate_rows is not None:
+            self._outcome.aggregate_rows += added - removed
+        yield CheckKeys(target, affected, groups.keys, without_nulls)
+        if self._outcome.row()[0]:
+            raise SelfCheckFailed(f"a key stands in {target} more than once after the merge")
+        if merge.keys:
+            query = merge.result(quoted(rows))
+            yield from self._replace_keys(query, affected, merge.keys, without_nulls, True)
+        else:
+            yield from self._difference(merge.result(target), None)
+            yield from self.check_unique_key()
+
+    def groups(self, query: str) -> Generator[Stage, None, str]:
+        """Compute the state of the aggregates as a whole; returns the temporary table with it."""
+        groups = self._name("groups")
+        yield Recompute(groups, query)
+        return groups
+
+    def keep(self, groups: str, columns: tuple[str, ...], exists: bool) -> Iterator[Stage]:
+        """Keep the state of the aggregates, after the table was built from it.
+
+        Args:
+            groups: the temporary table with it.
+            columns: its columns.
+            exists: there is a table that it can be put into.
+        """
+        if exists and self._other_types(groups, columns, self._aggregates) is None:
+            yield DeleteAll(self._aggregates)
+            yield Insert(self._aggregates, columns, f"FROM {quoted(groups)}")
+        else:
+            yield KeepAggregates(self._aggregates, groups)
+
     # Small things -------------------------------------------------------------------------------
 
     def _refuse_duplicate(self, keys: tuple[str, ...]) -> None:
@@ -323,12 +414,12 @@ class Merging:
             "rows apart. The table was left as it was."
         )
 
-    def _other_types(self, table: str, columns: tuple[str, ...]) -> Explained | None:
+    def _other_types(
+        self, table: str, columns: tuple[str, ...], target: str | None = None
+    ) -> Explained | None:
         """Values match exactly only in the type that the table stores them in."""
-        stored = {
-            fold(name): kind
-            for name, kind in self._engine.describe(f"SELECT * FROM {self._target}")
-        }
+        described = self._engine.describe(f"SELECT * FROM {target or self._target}")
+        stored = {fold(name): kind for name, kind in described}
         wanted = {fold(column) for column in columns}
         for name, kind in self._engine.describe(f"SELECT * FROM {quoted(table)}"):
             if fold(name) in wanted - {WEIGHT} and stored.get(fold(name)) != kind:
@@ -343,7 +434,8 @@ class Merging:
         self.temporary.append(name)
         return name
 
-    def _clean_up(self) -> Iterator[Stage]:
+    def clean_up(self) -> Iterator[Stage]:
+        """Drop the temporary tables."""
         for name in self.temporary:
             yield DropTemporary(name)
         self.temporary = []

@@ -12,6 +12,8 @@ class Outcome:
 
     Attributes:
         result: the rows that the last stage returned.
+        keeps_aggregates: as :class:`.state.State` has it.
+        aggregate_rows: how many rows the state of the aggregates has now, kept or not.
     """
 
     rows_inserted: int = 0
@@ -22,6 +24,8 @@ class Outcome:
     result_snapshot: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
     result: list[tuple[Any, ...]] = field(default_factory=list)
+    keeps_aggregates: bool | None = None
+    aggregate_rows: int | None = None
 
     @property
     def ratio(self) -> float | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import Consistency, RefreshMode
 from dbt.adapters.dynamic.errors import DynamicTableError
-from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
+from dbt.adapters.dynamic.incremental.compile import AggregateState, Compiled, compile_query
 from dbt.adapters.dynamic.incremental.merges import Append
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import (
@@ -37,7 +37,7 @@ from dbt.adapters.dynamic.lake.changes import (
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.places import located
 from dbt.adapters.dynamic.lake.session import Session
-from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine, Surroundings, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
@@ -64,6 +64,7 @@ from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 from dbt.adapters.dynamic.refresh.row_counts import counted, grown, lost_rows
 from dbt.adapters.dynamic.refresh.schema_change import refuse_changed_columns
 from dbt.adapters.dynamic.refresh.state import (
+    SCHEMA,
     State,
     Store,
     TargetCheck,
@@ -108,6 +109,7 @@ class Plan:
         as_built: the table is the one that its last refresh left, with its columns.
         damaged: the table must be created anew: DuckLake may have lost deletes.
         changed_rows: about how many rows of its sources changed, if that was asked.
+        aggregates: the state of the query's aggregates, if the query has one that can be kept.
     """
 
     snapshot: int
@@ -125,6 +127,7 @@ class Plan:
     as_built: bool
     damaged: bool
     changed_rows: int | None
+    aggregates: AggregateState | None
 
 
 @dataclass(frozen=True)
@@ -314,6 +317,7 @@ class Planner:
             compiled=compiled,
             changes=changes,
             moved_columns=moved,
+            keeps_aggregates=state.keeps_aggregates if state is not None else None,
         )
         try:
             decision = decide(facts)
@@ -362,6 +366,7 @@ class Planner:
             as_built=self._as_built,
             damaged=self._damaged,
             changed_rows=changed_rows,
+            aggregates=compiled.state if isinstance(compiled, Compiled) else None,
         )
 
     def _changed_rows(self, changes: Mapping[SourceKey, SourceChange]) -> int:
@@ -396,16 +401,17 @@ class Planner:
         self._store.expect(key, snapshot)
         return self._invocation.states.read(key, self._store, self._log, snapshot)
 
-    def _differs_from(self, snapshot: int | None, commits: Mapping[str, Sequence[Commit]]) -> bool:
-        """Whether the table has other rows than at a snapshot, if that must be looked at."""
-        key = self.model.key
+    def _differs_from(
+        self, key: RelationKey, snapshot: int | None, commits: Mapping[str, Sequence[Commit]]
+    ) -> bool:
+        """Whether a table has other rows than at a snapshot, if that must be looked at."""
         if snapshot is None:
             return False
         table = self._catalog.table(key[1], key[2], snapshot)
         if table is not None:
             later = (c for c in commits[key[0]] if c.snapshot_id > snapshot)
             self._disable(misled_optimizers([table.table_id], later))
-        return rows_differ(self._rows, str(self.model.target), snapshot)
+        return rows_differ(self._rows, quoted(*key), snapshot)
 
     def _columns(self, query: ModelQuery | None) -> tuple[tuple[str, str], ...]:
         """Names and types of the query's columns, the `unique_key` among them."""
@@ -621,11 +627,37 @@ class Planner:
                 "its files were merged or flushed while its last refresh committed, and DuckLake "
                 "may have lost what that deleted",
             )
-        if check.modified or self._differs_from(check.same_if_equal_at, commits):
+        if check.modified or self._differs_from(model.key, check.same_if_equal_at, commits):
             return Explained(
                 Reason.TARGET_MODIFIED, "its rows were changed by something else than a refresh"
             )
+        if state.keeps_aggregates and not self._aggregates_as_kept(state, commits, snapshot):
+            table = self._store.aggregates(model.key)
+            return Explained(
+                Reason.TARGET_MODIFIED,
+                f"the table of its aggregates, {table}, was changed by something else than a "
+                "refresh",
+            )
         return None
+
+    def _aggregates_as_kept(
+        self, state: State, commits: Mapping[str, list[Commit]], snapshot: int
+    ) -> bool:
+        """Whether the table of the aggregates' state is as the last refresh left it."""
+        home = self.model.key[0]
+        key = (home, SCHEMA, self._store.aggregates_name(self.model.key))
+        kept = replace(state, row_count=state.aggregate_rows)
+        check = check_target(self._catalog, kept, key, commits[home], snapshot)
+        if (
+            check.stale
+            or check.modified
+            or self._differs_from(key, check.same_if_equal_at, commits)
+        ):
+            return False
+        if check.same_if_counts is None:
+            return True
+        ((count,),) = self._rows(f"SELECT count(*) FROM {quoted(*key)}")
+        return int(count) == check.same_if_counts
 
     def _changed_definition(self, state: State) -> str:
         volatile = [

@@ -19,6 +19,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from dbt.adapters.dynamic.config import RefreshMode
 from dbt.adapters.dynamic.errors import BeingMaintained, DeletesLost, SelfCheckFailed, TurnNeeded
 from dbt.adapters.dynamic.faults import fault_point
+from dbt.adapters.dynamic.incremental.compile import AggregateState
 from dbt.adapters.dynamic.incremental.rules.scan import FEED_MISCOUNTS
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
 from dbt.adapters.dynamic.lake.changes import compacted, disturbed
@@ -26,6 +27,7 @@ from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.lake.types import stored_with_loss
+from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained, Reason
 from dbt.adapters.dynamic.query.sources import untracked_names
@@ -42,11 +44,13 @@ from dbt.adapters.dynamic.refresh.stages import (
     Bookkeeping,
     CommitMessage,
     Create,
+    DropAggregates,
     DropExisting,
     Stage,
 )
 from dbt.adapters.dynamic.refresh.state import (
     LAYOUT,
+    SCHEMA,
     Store,
     bases_json,
     commit_info,
@@ -57,6 +61,10 @@ from dbt.adapters.dynamic.response import RefreshAction, RefreshResponse, Strate
 from dbt.adapters.events.logging import AdapterLogger
 
 logger = AdapterLogger("dynamic")
+# The state of aggregates is kept from so many rows of the sources on, where it has this many times
+# fewer. Fewer rows are read again sooner than a second table is written.
+WORTH_AGGREGATES = 100_000
+_SMALLER = 4
 
 
 class Refresh:
@@ -102,7 +110,7 @@ class Refresh:
         self._invocation_id = invocation_id
         self._attempt = attempt
         self._merging: Merging | None = None
-        self._stage_runs = False
+        self._stage_runs = self._laid_out = False
         self._statement_started = time.perf_counter()
         if look is None and not session.reads_only():
             self._share()
@@ -132,7 +140,11 @@ class Refresh:
             self.outcome,
             self._session.reads_only(),
             self._begin_to_write,
+            self._store.aggregates(self.model.key),
         )
+        if self.plan.state is not None:
+            self.outcome.keeps_aggregates = self.plan.state.keeps_aggregates
+            self.outcome.aggregate_rows = self.plan.state.aggregate_rows
         if self.decision.merge is not None:
             yield from merging.stages(self.decision.merge)
             if merging.gave_up is not None:
@@ -243,11 +255,15 @@ class Refresh:
         return True
 
     def _compacted_beside(self, commits: Sequence[Commit]) -> bool:
-        """Whether commits of others compacted the table."""
+        """Whether commits of others compacted the table, or that of its aggregates."""
         if not commits:
             return False
-        table = self._catalog.table(self.model.key[1], self.model.key[2], commits[-1].snapshot_id)
-        return table is not None and compacted(table.table_id, commits)
+        key, last = self.model.key, commits[-1].snapshot_id
+        tables = (
+            self._catalog.table(schema, name, last)
+            for schema, name in (key[1:], (SCHEMA, self._store.aggregates_name(key)))
+        )
+        return any(table is not None and compacted(table.table_id, commits) for table in tables)
 
     def _own_commit(self) -> list[Commit]:
         """The commits since the transaction began, up to the one that carries our id."""
@@ -277,7 +293,9 @@ class Refresh:
 
     def _share(self) -> None:
         """Keep maintenance from compacting the table, before anything of the lake is read."""
-        if not Others(self._rows, self._catalog).share(*self.model.key[1:]):
+        key = self.model.key
+        kept = SCHEMA, self._store.aggregates_name(key)
+        if not Others(self._rows, self._catalog).share(key[1:], kept):
             raise BeingMaintained(f"maintenance compacts {self.model.dynamic_table}")
 
     def _readable_as_planned(self) -> bool:
@@ -302,12 +320,51 @@ class Refresh:
         return True
 
     def _whole(self, merging: Merging) -> Iterator[Stage]:
-        """The whole query. The table keeps its identity where its columns stay the same."""
+        """The whole query, from the state of its aggregates where that is worth keeping."""
+        outcome, text, groups = self.outcome, self.plan.text, ""
+        aggregates = self._aggregates_to_try()
+        if aggregates is not None:
+            groups = yield from merging.groups(aggregates.groups.text)
+            text = aggregates.result(quoted(groups))
+            outcome.aggregate_rows = outcome.changed_rows()
+            outcome.keeps_aggregates = self._worth_keeping(outcome.aggregate_rows)
+        elif outcome.keeps_aggregates is not False:
+            outcome.keeps_aggregates = outcome.aggregate_rows = None
+        yield from self._replace(merging, text)
+        name = self._store.aggregates_name(self.model.key)
+        exists = self._catalog.table(SCHEMA, name, self.plan.snapshot) is not None
+        if aggregates is not None and outcome.keeps_aggregates:
+            yield from self._layout()
+            yield from merging.keep(groups, aggregates.groups.top.columns, exists)
+        elif exists:
+            yield DropAggregates(self._store.aggregates(self.model.key))
+        yield from merging.clean_up()
+
+    def _aggregates_to_try(self) -> AggregateState | None:
+        """The state of the query's aggregates, unless it is known not to be worth keeping."""
+        plan, model, outcome = self.plan, self.model, self.outcome
+        if model.partial or model.config.refresh_mode is RefreshMode.FULL:
+            return None
+        old = plan.state is not None and plan.state.fingerprint == plan.fingerprint
+        if old and outcome.keeps_aggregates is False and not model.full_refresh:
+            known = outcome.aggregate_rows or 0
+        else:
+            known, outcome.keeps_aggregates = 0, None
+        return plan.aggregates if self._worth_keeping(known) else None
+
+    def _worth_keeping(self, rows: int) -> bool:
+        """Whether the state of the aggregates pays, with so many rows."""
+        source_rows = sum(pin.rows or 0 for pin in self.plan.pins)
+        strict = self.model.config.refresh_mode is RefreshMode.INCREMENTAL
+        return strict or source_rows >= max(WORTH_AGGREGATES, _SMALLER * rows)
+
+    def _replace(self, merging: Merging, text: str) -> Iterator[Stage]:
+        """All rows of the table; it keeps its identity where its columns stay the same."""
         self._begin_to_write()
         model, plan = self.model, self.plan
         exists = self._catalog.table(model.key[1], model.key[2], plan.snapshot) is not None
         if exists and not plan.damaged and self._fits():
-            yield from merging.whole(plan.text)
+            yield from merging.whole(text)
         else:
             if exists:
                 rows = self._rows(f"SELECT count(*) FROM {model.target}")
@@ -315,7 +372,7 @@ class Refresh:
                 yield DropExisting(model.target, "table")
             elif self._catalog.view(model.key[1], model.key[2], plan.snapshot) is not None:
                 yield DropExisting(model.target, "view")
-            yield Create(model.target, plan.text)
+            yield Create(model.target, text)
             self._warn_of_inexact_columns()
             rows = self._rows(f"SELECT count(*) FROM {model.target}")
             self.outcome.rows_inserted = int(rows[0][0])
@@ -341,9 +398,7 @@ class Refresh:
     def _bookkeeping(self) -> Iterator[Stage]:
         self._begin_to_write()
         model, plan, store = self.model, self.plan, self._store
-        if not store.laid_out(plan.snapshot):
-            for statement in store.layout_statements(plan.snapshot):
-                yield Bookkeeping(statement)
+        yield from self._layout()
         fence = store.fence_statement(model.key, self.refresh_id, plan.snapshot)
         yield Bookkeeping(fence)
         if not self.outcome.changed_rows():  # nobody would conflict with that
@@ -355,6 +410,13 @@ class Refresh:
             f"refresh {model.dynamic_table}: {self.response}",
             commit_info(self.refresh_id, model.dynamic_table, self._invocation_id),
         )
+
+    def _layout(self) -> Iterator[Stage]:
+        """Lay out the schema of the state, once."""
+        if not self._laid_out and not self._store.laid_out(self.plan.snapshot):
+            for statement in self._store.layout_statements(self.plan.snapshot):
+                yield Bookkeeping(statement)
+        self._laid_out = True
 
     def _state_row(self) -> dict[str, Any]:
         model, plan = self.model, self.plan
@@ -383,6 +445,8 @@ class Refresh:
             "initialized": not model.partial,
             "base_snapshot": plan.snapshot,
             "row_count": self._row_count(),
+            "keeps_aggregates": self.outcome.keeps_aggregates,
+            "aggregate_rows": self.outcome.aggregate_rows,
             "updated_at": datetime.now(timezone.utc),
         }
 

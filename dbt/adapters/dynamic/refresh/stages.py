@@ -282,6 +282,25 @@ class CommitMessage(Stage):
 
 
 @dataclass(frozen=True)
+class KeepAggregates(Stage):
+    """Create the table of the aggregates' state, in the place of one that cannot be kept."""
+
+    kind: ClassVar[str] = "keep_aggregates"
+    phase: ClassVar[str] = "merge"
+    target: str
+    groups: str
+
+
+@dataclass(frozen=True)
+class DropAggregates(Stage):
+    """Drop the table of the aggregates' state, which is kept no more."""
+
+    kind: ClassVar[str] = "drop_aggregates"
+    phase: ClassVar[str] = "merge"
+    target: str
+
+
+@dataclass(frozen=True)
 class DropTemporary(Stage):
     """Drop a temporary table."""
 

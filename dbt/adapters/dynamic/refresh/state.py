@@ -4,7 +4,9 @@ Two tables that are only ever inserted into, so that refreshes of different tabl
 ``state_log`` (one row a successful refresh: what the table is equal to) and ``refresh_log`` (one
 row a refresh). The four public relations are views over them. Besides, each dynamic table has a
 one-row table ``fence_…`` that every refresh of it updates in its own commit: that is what makes a
-second writer of the same table fail (invariant I4), since two inserts never conflict (§6.9).
+second writer of the same table fail (invariant I4), since two inserts never conflict (§6.9). A
+table ``aggregate_state_…`` holds the state of a dynamic table's aggregates, where that is kept; it
+is written in the same commits as the dynamic table, and checked like it.
 
 No version of DuckLake tells a commit its own snapshot id before it is made. So a row keeps the
 snapshot that its transaction began with, and the commit carries the refresh_id in its extra_info:
@@ -33,6 +35,8 @@ from dbt.adapters.dynamic.refresh.cost import MEMORY, Past
 from dbt.adapters.dynamic.relation import RelationKey
 
 SCHEMA = "dbt_dynamic"
+# What the names of the tables with the state of aggregates begin with.
+AGGREGATES = "aggregate_state_"
 # The layout of state_log and refresh_log; a row of another layout counts as no state.
 LAYOUT = 3
 
@@ -61,6 +65,8 @@ _STATE_COLUMNS = {
     "base_snapshot": "BIGINT",
     "result_snapshot": "BIGINT",
     "row_count": "BIGINT",
+    "keeps_aggregates": "BOOLEAN",
+    "aggregate_rows": "BIGINT",
     "updated_at": "TIMESTAMPTZ",
 }
 _HISTORY_COLUMNS = {
@@ -113,6 +119,9 @@ class State:
         result_snapshot: where maintenance found the table as its refresh left it, which is what
             its own transaction saw; None: look for the refresh's commit.
         row_count: how many rows the table had then, if that is known.
+        keeps_aggregates: whether the state of the query's aggregates is kept in a table of its
+            own; None if the query has none that could be.
+        aggregate_rows: how many rows that had then, or would have had.
     """
 
     refresh_id: str
@@ -128,6 +137,8 @@ class State:
     base_snapshot: int
     result_snapshot: int | None = None
     row_count: int | None = None
+    keeps_aggregates: bool | None = None
+    aggregate_rows: int | None = None
 
 
 class Store:
@@ -144,7 +155,12 @@ class Store:
 
     def expect(self, relation: RelationKey, snapshot: int) -> None:
         """Look up by one question what the refresh of a table is going to ask for."""
-        names = ("state_log", "refresh_log", self.fence_name(relation))
+        names = (
+            "state_log",
+            "refresh_log",
+            self.fence_name(relation),
+            self.aggregates_name(relation),
+        )
         self._catalog.tables_named(
             [(relation[1], relation[2]), *((SCHEMA, name) for name in names)], snapshot
         )
@@ -259,8 +275,15 @@ class Store:
 
     def fence_name(self, relation: RelationKey) -> str:
         """The name of a dynamic table's fence."""
-        digest = hashlib.sha256(json.dumps(relation[1:]).encode()).hexdigest()
-        return f"fence_{digest[:20]}"
+        return f"fence_{_digest(relation)}"
+
+    def aggregates_name(self, relation: RelationKey) -> str:
+        """The name of the table with the state of a dynamic table's aggregates."""
+        return f"{AGGREGATES}{_digest(relation)}"
+
+    def aggregates(self, relation: RelationKey) -> str:
+        """The same in full, quoted."""
+        return self._name(self.aggregates_name(relation))
 
     def has_fence(self, relation: RelationKey, snapshot: int) -> bool:
         """Whether the fence exists."""
@@ -275,7 +298,8 @@ class Store:
         if len(commits) != now - since:
             return True  # some have expired
         ids = set()
-        for schema, name in (relation[1:], (SCHEMA, self.fence_name(relation))):
+        ours = (self.fence_name(relation), self.aggregates_name(relation))
+        for schema, name in (relation[1:], *((SCHEMA, name) for name in ours)):
             then, table = (self._catalog.table(schema, name, at) for at in (since, now))
             if then != table or (
                 self._catalog.view(schema, name, since) != self._catalog.view(schema, name, now)
@@ -391,9 +415,10 @@ class Store:
         """The statement that deletes these rows."""
         return f"DELETE FROM {self._name(table)} AS s WHERE {condition}"
 
-    def fence_drop(self, relation: RelationKey) -> str:
-        """The statement that drops the fence of a table that is gone."""
-        return f"DROP TABLE IF EXISTS {self._name(self.fence_name(relation))}"
+    def drops(self, relation: RelationKey) -> list[str]:
+        """The statements that drop the tables which belong to a dynamic table that is gone."""
+        names = (self.fence_name(relation), self.aggregates_name(relation))
+        return [f"DROP TABLE IF EXISTS {self._name(name)}" for name in names]
 
     def _name(self, table: str) -> str:
         return quoted(self._catalog.database, SCHEMA, table)
@@ -556,6 +581,10 @@ def _state(row: Sequence[Any]) -> State:
     pins = tuple(Pin(**pin) for pin in json.loads(row[8]))
     values = [*row[:6], columns, keys, pins, *row[9:]]
     return State(*values)
+
+
+def _digest(relation: RelationKey) -> str:
+    return hashlib.sha256(json.dumps(relation[1:]).encode()).hexdigest()[:20]
 
 
 def _value(value: Any) -> str:

@@ -22,6 +22,7 @@ from dbt.adapters.dynamic.incremental.normal_form import (
     distinct,
     grouping,
     joins,
+    limits,
     set_operations,
     subqueries,
     windows,
@@ -86,6 +87,8 @@ class Builder:
         aggregates: names of DuckDB's aggregate functions, lower case.
         describe: asks DuckDB's binder.
         settle: make the order of window functions and DISTINCT ON total.
+        last_steps: also build what no change can be followed through: LIMIT, and windows over all
+            rows.
         taken: names that the query uses.
 
     Attributes:
@@ -99,9 +102,11 @@ class Builder:
         aggregates: frozenset[str],
         describe: Describe,
         settle: bool,
+        last_steps: bool,
         taken: frozenset[str],
     ) -> None:
         self.settle = settle
+        self.last_steps = last_steps
         self.columns: dict[SourceKey, set[str]] = {}
         self.correlated = False
         self._sources = sources
@@ -109,7 +114,8 @@ class Builder:
         self._describe = describe
         self._taken = taken
         self._scans: dict[SourceKey, Scan] = {}
-        self._types: dict[int, tuple[str, ...]] = {}
+        # With the node: its id is its own only while it lives.
+        self._types: dict[int, tuple[Node, tuple[str, ...]]] = {}
         self._count = 0
 
     # Queries ------------------------------------------------------------------------------------
@@ -131,7 +137,7 @@ class Builder:
             return set_operations.build(self, query, ctes)
         if not isinstance(query, exp.Select):
             raise unsupported(query.key.upper(), query)
-        self.refuse_clauses(query)
+        self.refuse_clauses(query, limits.CLAUSES if self.last_steps else ())
         return self.select(query.copy(), ctes)
 
     def with_ctes(self, query: exp.Expr, ctes: Ctes) -> Ctes:
@@ -147,10 +153,10 @@ class Builder:
             ctes = {**ctes, cte.alias: Cte(cte.this, names, ctes)}
         return ctes
 
-    def refuse_clauses(self, query: exp.Expr) -> None:
-        """Refuse the clauses that have no rule."""
+    def refuse_clauses(self, query: exp.Expr, but: Iterable[str] = ()) -> None:
+        """Refuse the clauses that have no rule, but for some."""
         for name, value in query.args.items():
-            if value and name in _CLAUSES:
+            if value and name in _CLAUSES and name not in but:
                 raise self._clause(name, value, query)
 
     def _clause(self, name: str, value: object, query: exp.Expr) -> NotIncremental:
@@ -163,6 +169,7 @@ class Builder:
         windows.inline_names(query)
         grouping.refuse_order(self, query)
         order = distinct.take_order(query)
+        limit = limits.take(query)
         pending = self.from_clause(query, ctes)
         where = query.args.get("where")
         pending.where += conjuncts(where.this if where else None)
@@ -176,6 +183,8 @@ class Builder:
             pending.where += conjuncts(parts.qualify)
         if parts.on:
             pending = distinct.build_on(self, query, pending, parts, ctes)
+        if limit:
+            return limits.build(self, limit, pending, parts, ctes)
         node = self.close(pending, parts.outputs, ctes)
         if query.args.get("distinct") is not None and not parts.on:
             return self.distinct(node, query)
@@ -455,8 +464,8 @@ class Builder:
         """The types of a node's columns, by DuckDB's binder."""
         if id(node) not in self._types:
             sql = f"SELECT {listed(node.columns)} FROM {self._new(node)} AS n"
-            self._types[id(node)] = self.describe(sql)
-        return self._types[id(node)]
+            self._types[id(node)] = node, self.describe(sql)
+        return self._types[id(node)][1]
 
     def describe(self, sql: str) -> tuple[str, ...]:
         """The types of a query's columns, by DuckDB's binder."""

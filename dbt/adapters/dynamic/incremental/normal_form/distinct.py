@@ -29,7 +29,7 @@ def on(query: exp.Select) -> list[exp.Expr]:
 def take_order(query: exp.Select) -> list[exp.Ordered]:
     """Remove ORDER BY, which says nothing about rows without LIMIT; DISTINCT ON needs it."""
     order = query.args.get("order")
-    if order is None or not on(query):
+    if order is None or not (on(query) or query.args.get("limit")):
         query.set("order", None)
         return []
     for ordered in order.expressions:

@@ -33,7 +33,14 @@ if TYPE_CHECKING:
 
 _GROUPING = frozenset({"grouping", "grouping_id"})
 _MOST_SETS = 64
-_MERGEABLE = {"count": "count", "count_star": "count", "max": "max", "min": "min", "sum": "sum"}
+_MERGEABLE = {
+    "count_star": "count",
+    "mean": "avg",
+    **{name: name for name in ("avg", "bool_and", "bool_or", "count", "max", "min", "sum")},
+    **{name: name for name in ("bit_and", "bit_or", "bit_xor")},
+}
+# Of two truth values the lesser is what both imply.
+_OF_TRUTH_VALUES = {"bool_and": "min", "bool_or": "max"}
 
 
 def applies(builder: Builder, query: exp.Select) -> bool:
@@ -192,7 +199,10 @@ def _mergeable(call: exp.Expr, inner: Mapping[Column, Column]) -> Aggregate | No
         return Aggregate(function, "", condition) if function == "count" else None
     if isinstance(arguments[0], exp.Distinct | exp.Order):
         return None
-    return Aggregate(function, render(rename(arguments[0].copy(), inner)), condition)
+    argument = render(rename(arguments[0].copy(), inner))
+    if function in _OF_TRUTH_VALUES:
+        return Aggregate(_OF_TRUTH_VALUES[function], f"CAST({argument} AS BOOLEAN)", condition)
+    return Aggregate(function, argument, condition)
 
 
 def _fresh(prefix: str, taken: dict[str, exp.Expr]) -> str:

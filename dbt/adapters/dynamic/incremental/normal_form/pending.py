@@ -165,7 +165,7 @@ class Parts:
         outputs: the projection by name.
         qualify: the condition of QUALIFY, or None.
         on: the expressions of DISTINCT ON.
-        order: the ORDER BY that decides for DISTINCT ON.
+        order: the ORDER BY that decides for DISTINCT ON or LIMIT.
     """
 
     outputs: dict[str, exp.Expr]

@@ -79,7 +79,7 @@ def build(builder: Builder, pending: Pending, parts: Parts, ctes: Ctes) -> Pendi
         builder.check(window, pending.aliases)
         if outermost(window, (exp.Query,)):
             raise unsupported("a subquery in a window function", window)
-    common = _common_partition(windows)
+    common = _common_partition(builder, windows)
 
     trees = parts.trees()
     names = builder.flat(trees)
@@ -144,8 +144,8 @@ def build(builder: Builder, pending: Pending, parts: Parts, ctes: Ctes) -> Pendi
     return Pending.over(node, alias)
 
 
-def _common_partition(windows: list[exp.Window]) -> list[exp.Expr]:
-    """The expressions that all windows partition by."""
+def _common_partition(builder: Builder, windows: list[exp.Window]) -> list[exp.Expr]:
+    """The expressions that all windows partition by; none only among last steps."""
     common: list[exp.Expr] | None = None
     for window in windows:
         own = [
@@ -154,7 +154,7 @@ def _common_partition(windows: list[exp.Window]) -> list[exp.Expr]:
             if not isinstance(key, exp.Literal)
         ]
         common = own if common is None else [key for key in common if key in own]
-        if not common:
+        if not common and not builder.last_steps:
             what = (
                 "window functions without a common PARTITION BY column"
                 if own

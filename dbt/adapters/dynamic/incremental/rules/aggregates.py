@@ -4,7 +4,8 @@ No base row is read. What a group's changed rows add up to is known, by what app
 disappeared; the table has the old values. From both the new ones follow, except where too little
 is known, and then the group is recomputed:
 
-- a sum from which values were taken and which is 0 now may be one of no values, and so NULL;
+- a sum from which values were taken and which is 0 now may be one of no values, and so NULL,
+  unless the values are counted, too;
 - a minimum may have been taken away, if no lesser or equal value appeared;
 - a group from which rows were taken and to which none came may have none left, unless a count or a
   sum tells.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbt.adapters.dynamic.incremental.merges import CERTAIN, GONE, WEIGHT
 from dbt.adapters.dynamic.incremental.nodes import Aggregate, Keyed
@@ -26,10 +27,28 @@ _HERE = "dbt_dynamic_here"
 # Where more than these bits count, a lake has lost some (lake/types.py).
 _EXACT_UP_TO = 2**53
 _INTEGERS = (
-    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+    "HUGEINT",
 )
 _ORDERED = ("BOOLEAN", "DATE", "DECIMAL", "TIMESTAMP", "UUID", "VARCHAR", *_INTEGERS)
+# What was taken from a value can be taken back from it, by the second.
+_REVERSIBLE = {
+    "sum": "coalesce({old}, 0) + coalesce({plus}, 0) - coalesce({minus}, 0)",
+    "bit_xor": "xor(xor(coalesce({old}, 0), coalesce({plus}, 0)), coalesce({minus}, 0))",
+}
+# Of the others: the new value if nothing was taken away that no other row gives, and whether that
+# is so for values that were taken away.
+_LASTING = {
+    "min": ("least({old}, {plus})", "{minus} > {old}", "{plus} <= {old}"),
+    "max": ("greatest({old}, {plus})", "{minus} < {old}", "{plus} >= {old}"),
+    "bit_or": ("coalesce({old} | {plus}, {old}, {plus})", "{minus} = 0", "{minus} & ~{plus} = 0"),
+    "bit_and": (
+        "coalesce({old} & {plus}, {old}, {plus})",
+        "{minus} = -1",
+        "{plus} & ~{minus} = 0",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -58,19 +77,23 @@ def mergeable(aggregate: Aggregate, computed: str, shown: str) -> bool:
         shown: the type that the result has, which may be a cast.
     """
     if shown != computed:
-        before, after = _scale(computed), _scale(shown)
+        before, after = exact_scale(computed), exact_scale(shown)
         if before is None or after is None or before > after:
             return False
     if aggregate.function in ("count", "sum"):
-        return _scale(shown) is not None
-    return shown.startswith(_ORDERED) and not shown.endswith("[]")
+        return exact_scale(shown) is not None
+    if aggregate.function in ("min", "max"):
+        return shown.startswith(_ORDERED) and not shown.endswith("[]")
+    # A lake stores a HUGEINT as a DOUBLE.
+    bits = aggregate.function in (*_REVERSIBLE, *_LASTING)
+    return bits and shown == computed and shown in _INTEGERS[:-1]
 
 
-def _scale(kind: str) -> int | None:
+def exact_scale(kind: str) -> int | None:
     """The digits behind the point of an exact number's type; None for other types.
 
-    >>> _scale("DECIMAL(38,2)"), _scale("BIGINT"), _scale("DOUBLE"), _scale("BIGINT[]")
-    (2, 0, None, None)
+    >>> [exact_scale(kind) for kind in ("DECIMAL(38,2)", "BIGINT", "DOUBLE", "BIGINT[]")]
+    [2, 0, None, None]
     """
     if kind in _INTEGERS:
         return 0
@@ -99,7 +122,7 @@ def changed_groups(keyed: Keyed, shown: Sequence[Shown], relations: Relations) -
             values.append(
                 f"{aggregate.function}({argument}) FILTER ({where}) AS {_part(what, number)}"
             )
-            if aggregate.function == "sum":
+            if aggregate.function in _REVERSIBLE:
                 values.append(
                     f"count({argument}) FILTER ({where}) AS {_part(what, number, 'values')}"
                 )
@@ -137,26 +160,28 @@ def merged(
         old = quoted("t", column.name)
         plus, minus = (f'"g".{_part(what, number)}' for what in (_ADDED, _REMOVED))
         if aggregate.function == "count":
-            value = f"coalesce({old}, 0) + {plus} - {minus}"
+            value = _counted(number, shown)
             alive.append(f"{value} > 0")
             if not aggregate.argument and not aggregate.condition:
                 gone = f"{value} = 0"
-        elif aggregate.function == "sum":
+        elif aggregate.function in _REVERSIBLE:
             came, went = (f'"g".{_part(what, number, "values")}' for what in (_ADDED, _REMOVED))
-            value = (
-                f"CASE WHEN {came} = 0 AND {went} = 0 THEN {old} "
-                f"ELSE coalesce({old}, 0) + coalesce({plus}, 0) - coalesce({minus}, 0) END"
-            )
-            certain.append(f"({went} = 0 OR {value} <> 0)")
-            alive.append(f"coalesce({value} <> 0, FALSE)")
+            value = _REVERSIBLE[aggregate.function].format(old=old, plus=plus, minus=minus)
+            values = _count_of(aggregate, shown)
+            if values is None:
+                certain.append(f"({went} = 0 OR {value} <> 0)")
+                alive.append(f"coalesce({value} <> 0, FALSE)")
+                none = ""
+            else:
+                none = f"WHEN {_counted(values, shown)} = 0 THEN NULL "
+            value = f"CASE WHEN {came} = 0 AND {went} = 0 THEN {old} {none}ELSE {value} END"
         else:
-            first, beyond, upto = (
-                ("least", ">", "<=") if aggregate.function == "min" else ("greatest", "<", ">=")
+            value, not_it, again = (
+                text.format(old=old, plus=plus, minus=minus)
+                for text in _LASTING[aggregate.function]
             )
-            value = f"{first}({old}, {plus})"
             certain.append(
-                f"({minus} IS NULL OR coalesce({minus} {beyond} {old}, FALSE) "
-                f"OR coalesce({plus} {upto} {old}, FALSE))"
+                f"({minus} IS NULL OR coalesce({not_it}, FALSE) OR coalesce({again}, FALSE))"
             )
         if column.kind == "HUGEINT":
             certain.append(f"coalesce(abs({old}) < {_EXACT_UP_TO}, TRUE)")
@@ -173,6 +198,18 @@ def merged(
         f'FROM {groups} AS "g"\n'
         f'LEFT JOIN (SELECT *, TRUE AS {quoted(_HERE)} FROM {target}) AS "t" ON {same}'
     )
+
+
+def _counted(number: int, shown: Sequence[Shown]) -> str:
+    """The new value of a count, as SQL."""
+    plus, minus = (f'"g".{_part(what, number)}' for what in (_ADDED, _REMOVED))
+    return f"coalesce({quoted('t', shown[number].name)}, 0) + {plus} - {minus}"
+
+
+def _count_of(aggregate: Aggregate, shown: Sequence[Shown]) -> int | None:
+    """The column that counts the values which another aggregate is of, if one does."""
+    counts = replace(aggregate, function="count")
+    return next((number for number, one in enumerate(shown) if one.aggregate == counts), None)
 
 
 def _keys(keyed: Keyed, shown: Sequence[Shown]) -> list[tuple[str, str]]:

@@ -1,0 +1,94 @@
+"""The state of aggregates: what is kept, how changes merge into it, what is finished from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbt.adapters.dynamic.incremental.compile import AggregateState
+from dbt.adapters.dynamic.query.lowering import lower
+from tests.merging import apply
+from tests.unit.lab import Lake
+
+ROWS = """
+    (1, 5, 'a'), (1, 5, 'b'), (1, NULL, NULL), (2, 7, 'x'), (3, NULL, NULL), (NULL, 1, 'n'),
+    (4, 2, 'p'), (4, 3, 'q')
+"""
+KEY = ("lake", "main", "t")
+CHANGES = (
+    "INSERT INTO t VALUES (1, 9, 'new'), (5, 1, 'z'), (NULL, NULL, 'n')",
+    "DELETE FROM t WHERE k = 2",
+    "UPDATE t SET v = NULL WHERE k = 4",
+    "UPDATE t SET k = 9 WHERE k = 1 AND s = 'a'",
+    "UPDATE t SET v = -v",
+    "DELETE FROM t WHERE k IS NULL",
+    "DELETE FROM t WHERE v IS NULL",
+    "DELETE FROM t",
+    f"INSERT INTO t VALUES {ROWS}",
+)
+
+
+@pytest.fixture
+def t(lake: Lake) -> Lake:
+    lake.run(
+        "CREATE TABLE t (k INTEGER, v INTEGER, s VARCHAR)",
+        f"INSERT INTO t VALUES {ROWS}",
+        "CALL ducklake_flush_inlined_data('lake')",
+    )
+    return lake
+
+
+def _state(lake: Lake, query: str) -> AggregateState:
+    state = lake.compile(lake.inline(query)).state
+    assert state is not None
+    return state
+
+
+def _compare(lake: Lake, one: str, other: str) -> None:
+    for left, right in ((one, other), (other, one)):
+        assert lake.rows(f"FROM {left} EXCEPT ALL FROM {right}") == []
+
+
+FINISHED_BY_KEYS = (
+    "SELECT k, avg(v) AS a FROM t GROUP BY k",
+    "SELECT k AS other, sum(v) / count(*) AS a, max(s) AS m FROM t GROUP BY k",
+    "SELECT k, sum(v) AS a FROM t GROUP BY k HAVING count(*) > 1",
+    "SELECT k, round(avg(v) FILTER (WHERE v < 7), 1) AS a, bool_or(v > 3) AS b FROM t GROUP BY 1",
+    "SELECT k, k + 1 AS more, avg(v::DECIMAL(9, 3)) AS a, avg(v::SMALLINT) AS b FROM t GROUP BY k",
+    "SELECT s, k, bit_xor(v) * 2 AS x, avg(v) AS a FROM t GROUP BY k, s",
+)
+FINISHED_AS_A_WHOLE = (
+    "SELECT sum(v) AS s, count(*) AS n, avg(v) AS a, min(s) AS m FROM t",
+    "SELECT count(*) AS n FROM t WHERE v > 2",
+    "SELECT k, sum(v) AS s FROM t GROUP BY k ORDER BY s DESC LIMIT 2",
+    "SELECT k FROM t GROUP BY k ORDER BY count(*) DESC, sum(v) NULLS FIRST LIMIT 2 OFFSET 1",
+    "SELECT k, sum(v) AS s FROM t GROUP BY k ORDER BY 2 LIMIT 3",
+    "SELECT k, sum(v) AS s FROM t GROUP BY k LIMIT 2",
+    "SELECT k, sum(v) / sum(sum(v)) OVER () AS share FROM t GROUP BY k",
+    "SELECT k, rank() OVER (ORDER BY count(*) DESC) AS place FROM t GROUP BY k",
+    "SELECT avg(s) AS a, max(s) AS m FROM (SELECT k, sum(v) AS s FROM t GROUP BY k)",
+    "WITH g AS (SELECT k, sum(v) AS s FROM t GROUP BY k) "
+    "SELECT k, s, s / (SELECT sum(s) FROM g) AS share FROM g",
+    "SELECT DISTINCT avg(v) AS a FROM t GROUP BY k",
+    "SELECT sum(v) AS s FROM t GROUP BY k",
+    "SELECT * FROM (SELECT k, count(*) AS n FROM t GROUP BY k ORDER BY n, k LIMIT 3) WHERE n > 1",
+)
+
+
+@pytest.mark.parametrize("query", [*FINISHED_BY_KEYS, *FINISHED_AS_A_WHOLE])
+def test_the_result_is_finished_from_the_state(t: Lake, query: str) -> None:
+    state = _state(t, query)
+    assert bool(state.keys) == (query in FINISHED_BY_KEYS)
+    text = t.compile(t.inline(query)).text
+    t.rows(f"CREATE TEMP TABLE state AS {lower(state.groups.text)}")
+    t.rows(f"CREATE TEMP TABLE target AS {state.result('state')}")
+    _compare(t, "target", f"({lower(text)})")
+    assert t.rows("DESCRIBE target") == t.rows(f"DESCRIBE ({query})")
+    for statement in CHANGES:
+        pin = t.pin("t")
+        t.run(statement)
+        state = _state(t, query)
+        apply(t.connection, "target", state.merge({KEY: t.change(pin)}))
+        _compare(t, "state", f"({lower(state.groups.text)})")
+        _compare(t, "target", f"({lower(t.compile(t.inline(query)).text)})")
+        if "LIMIT" not in query:
+            _compare(t, "target", f"({query})")
