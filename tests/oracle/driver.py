@@ -19,13 +19,14 @@ import duckdb
 
 from dbt.adapters.dynamic.config import DynamicTableConfig, RefreshMode
 from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
-from dbt.adapters.dynamic.incremental.compile import Compiled
+from dbt.adapters.dynamic.incremental.compile import AggregateState, Compiled
 from dbt.adapters.dynamic.incremental.merges import (
     AggregateMerge,
     Append,
     BagMerge,
     KeyMerge,
     Merge,
+    StateMerge,
 )
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake import places
@@ -52,7 +53,13 @@ _CASES_PER_LAKE = 50
 _DEFAULT_INLINING = "CALL lake.set_option('data_inlining_row_limit', 10)"
 # A threshold would hide from the oracle what a replaced table's rows are compared for.
 _STRICT = DynamicTableConfig(refresh_mode=RefreshMode.INCREMENTAL)
-WAYS = {Append: "append", BagMerge: "bag", KeyMerge: "keys", AggregateMerge: "groups"}
+WAYS = {
+    Append: "append",
+    BagMerge: "bag",
+    KeyMerge: "keys",
+    AggregateMerge: "groups",
+    StateMerge: "state",
+}
 # What needs a whole build, as the refresh decides it.
 _REBUILT = {
     ChangeKind.REPLACED: Reason.SOURCE_REPLACED,
@@ -319,6 +326,11 @@ class Driver:
         if isinstance(compiled, Compiled) and compiled.settled:
             text = compiled.text
         state.note("built from", text)
+        kept = _kept(state.case, compiled)
+        if kept is not None:
+            groups, text = kept.groups.text, kept.result("state")
+            state.note("the state of its aggregates", groups)
+            self._execute(f"CREATE OR REPLACE TEMP TABLE state AS FROM ({lower(groups)})")
         self._execute(f"CREATE OR REPLACE TEMP TABLE target AS FROM ({lower(text)})")
         self._pin(state, query)
         found = self._target()
@@ -373,7 +385,7 @@ class Driver:
                 changes = places.located(
                     {"lake": lake.catalog}, changes, {"lake": commits}, lake.aside
                 )
-        full = self._must_be_full(compiled, changes, moved)
+        full = self._must_be_full(state.case, compiled, changes, moved)
         merge: Merge | None = None
         if full is None and isinstance(compiled, Compiled):
             state.note("the query in normal form", compiled.text)
@@ -382,7 +394,7 @@ class Driver:
                 self._pin(state, query)
                 return Refresh("nothing changed")
             try:
-                merge = compiled.merge(changes)
+                merge = (_kept(state.case, compiled) or compiled).merge(changes)
             except NotIncremental as refusal:
                 full = Refresh(f"full: {refusal.reason.code}", refusal.reason.text)
         if merge is None:
@@ -399,6 +411,7 @@ class Driver:
 
     def _must_be_full(
         self,
+        case: Case,
         compiled: Compiled | NotIncremental,
         changes: Mapping[SourceKey, SourceChange],
         moved: Mapping[SourceKey, str],
@@ -408,9 +421,19 @@ class Driver:
                 return Refresh(f"full: {_REBUILT[change.kind]}", change.detail)
         for what in moved.values():
             return Refresh(f"full: {Reason.SOURCE_SCHEMA_CHANGED}", what)
-        if isinstance(compiled, NotIncremental):
-            return Refresh(f"full: {compiled.reason.code}", compiled.reason.text)
+        reason = (
+            compiled.reason if isinstance(compiled, NotIncremental) else compiled.only_finished
+        )
+        if reason is not None and _kept(case, compiled) is None:
+            return Refresh(f"full: {reason.code}", reason.text)
         return None
+
+
+def _kept(case: Case, compiled: Compiled | NotIncremental) -> AggregateState | None:
+    """The state of the query's aggregates, which half of the cases keep."""
+    if isinstance(compiled, NotIncremental) or crc32(case.query.encode()) % 2:
+        return None
+    return compiled.state
 
 
 def _changed(compiled: Compiled, changes: Mapping[SourceKey, SourceChange]) -> bool:
@@ -449,6 +472,8 @@ def _shown(change: SourceChange) -> str:
 
 def _texts(merge: Merge) -> list[tuple[str, str]]:
     feeds = list(merge.feeds.items())
+    if isinstance(merge, StateMerge):
+        return [*_texts(merge.groups), ("finished", merge.result("state"))]
     if isinstance(merge, Append):
         return [*feeds, ("append", merge.rows)]
     if isinstance(merge, BagMerge):

@@ -63,6 +63,7 @@ FINISHED_AS_A_WHOLE = (
     "SELECT k FROM t GROUP BY k ORDER BY count(*) DESC, sum(v) NULLS FIRST LIMIT 2 OFFSET 1",
     "SELECT k, sum(v) AS s FROM t GROUP BY k ORDER BY 2 LIMIT 3",
     "SELECT k, sum(v) AS s FROM t GROUP BY k LIMIT 2",
+    "SELECT * FROM (SELECT sum(v) AS s, k FROM t GROUP BY k) ORDER BY ALL DESC LIMIT 3",
     "SELECT k, sum(v) / sum(sum(v)) OVER () AS share FROM t GROUP BY k",
     "SELECT k, rank() OVER (ORDER BY count(*) DESC) AS place FROM t GROUP BY k",
     "SELECT avg(s) AS a, max(s) AS m FROM (SELECT k, sum(v) AS s FROM t GROUP BY k)",

@@ -32,9 +32,15 @@ def take_order(query: exp.Select) -> list[exp.Ordered]:
     if order is None or not (on(query) or query.args.get("limit")):
         query.set("order", None)
         return []
+    found: list[exp.Ordered] = []
     for ordered in order.expressions:
-        ordered.set("this", _by_name(ordered.this, query))
-    return list(order.expressions)
+        every = isinstance(ordered.this, exp.Var)  # ORDER BY ALL
+        for tree in query.selects if every else [_by_name(ordered.this, query)]:
+            own = ordered.copy()
+            own.set("this", tree.unalias().copy() if every else tree)
+            found.append(own)
+    query.set("order", None)
+    return found
 
 
 def _by_name(tree: exp.Expr, query: exp.Select) -> exp.Expr:
