@@ -27,6 +27,7 @@ from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.functions import Functions
+from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import NotIncremental
 from dbt.adapters.dynamic.query.sources import ModelQuery, Source, inline
 from dbt.adapters.dynamic.refresh.invocation import Invocation
@@ -245,11 +246,21 @@ class Lab(Lake):
         }
 
     def maintain(
-        self, sql: str, snapshots: Sequence[int], unique_key: tuple[str, ...] = ()
+        self,
+        sql: str,
+        snapshots: Sequence[int],
+        unique_key: tuple[str, ...] = (),
+        kept: bool = False,
     ) -> int:
         """Build a model's table at the first snapshot and merge it to each of the next ones.
 
         A change that has no rule builds it anew, as a refresh does.
+
+        Args:
+            sql: the model's query.
+            snapshots: where it is built, and where it is refreshed.
+            unique_key: the option.
+            kept: finish it from the state of its aggregates.
 
         Returns:
             How often it was merged.
@@ -260,13 +271,20 @@ class Lab(Lake):
         """
         compiled = self.compile(self.inline(sql, snapshots[0]), unique_key)
         self._evaluate(compiled, sql, snapshots[0], "target")
+        if kept:
+            assert compiled.state is not None
+            groups = lower(compiled.state.groups.text)
+            self._execute(
+                f"CREATE OR REPLACE TEMP TABLE state AS {groups}",
+                f"CREATE OR REPLACE TEMP TABLE target AS {compiled.state.result('state')}",
+            )
         merged = 0
         for old, new in pairwise(snapshots):
             query = self.inline(sql, new)
             compiled = self.compile(query, unique_key)
             self._evaluate(compiled, sql, new, "expected")
             try:
-                merged += self._merge(query, compiled, old)
+                merged += self._merge(query, compiled, old, kept)
             except NotIncremental:
                 self._execute("CREATE OR REPLACE TEMP TABLE target AS FROM expected")
                 continue
@@ -275,13 +293,15 @@ class Lab(Lake):
             assert not extra, f"{old} to {new}: too many {extra[:5]} ({len(extra)})"
         return merged
 
-    def _merge(self, query: ModelQuery, compiled: Compiled, old: int) -> int:
+    def _merge(self, query: ModelQuery, compiled: Compiled, old: int, kept: bool) -> int:
         changes = self.changes(query, old)
         read = [change for key, change in changes.items() if key in compiled.columns]
         assert {change.kind for change in read} <= MERGED, [change.detail for change in read]
         if all(change.kind is ChangeKind.UNCHANGED for change in read):
             return 0
-        apply(self.connection, "target", compiled.merge(changes))
+        way = compiled.state if kept else compiled
+        assert way is not None
+        apply(self.connection, "target", way.merge(changes))
         return 1
 
     @staticmethod

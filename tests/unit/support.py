@@ -27,6 +27,9 @@ from tests.unit.lab import Lab, instance
 PAGE = Path(__file__).parents[2] / "docs" / "support-matrix.md"
 NAMES = ("support", "variants", "not_incremental")
 
+# Beside what is done without.
+KEPT = "from kept aggregates merge_aggregates"
+
 _HEAD = """# What is refreshed incrementally
 
 Every line is a test: the query is compiled, what becomes of it is compared with this page, and if
@@ -54,6 +57,11 @@ decide one way or the other is written down, so that every refresh decides alike
 window or DISTINCT ON decides which rows there are and its ORDER BY leaves ties, the remaining
 columns break them; and a NULL on the left of an ASOF join finds no partner (DuckDB 1.5.5 sometimes
 finds it the greatest one).
+
+*from kept aggregates* says that the groups can be kept in a table of their own, with counts and
+sums in the place of averages: changes merge into that, and the result is finished from it. It is
+kept where the sources have 100,000 rows or more, and four times as many as there are groups; with
+`refresh_mode: incremental` always. Without it the table is refreshed as it says before.
 
 The tables are `orders (id, customer, product, quantity, amount, placed, address, tags)`,
 `customers (customer, name, region, "Tier")` and `regions (region, country)`; the views
@@ -98,6 +106,14 @@ def verdict(lab: Lab, pair: Pair) -> str:
     assert isinstance(compiled, Compiled)
     if not query.sources:
         return "NO_DATA"
+    kept = f"; {KEPT}" if compiled.state is not None else ""
+    if compiled.only_finished is not None:
+        return f"FULL {compiled.only_finished.code}: {compiled.only_finished.text}{kept}"
+    return _followed(lab, pair, compiled, query) + kept
+
+
+def _followed(lab: Lab, pair: Pair, compiled: Compiled, query: ModelQuery) -> str:
+    """What a refresh does where changes are followed to the result itself."""
     found = _merge(lab, compiled, query, pair.changes)
     first, *others = (source.table.name for source in query.sources.values())
     only = {first: "inserts", **dict.fromkeys(others, "unchanged")}
@@ -137,7 +153,8 @@ def _shown(expected: str) -> str:
     """Strategies and codes as code."""
     text = expected.replace("INCREMENTAL ", "")
     words = (
-        r"\b(?:FULL [A-Z_]+|NO_DATA|append|bag_merge|(?:merge_aggregates|affected_keys) \([^)]*\))"
+        r"\b(?:FULL [A-Z_]+|NO_DATA|append|bag_merge|merge_aggregates$|"
+        r"(?:merge_aggregates|affected_keys) \([^)]*\))"
     )
     return re.sub(words, r"`\g<0>`", text)
 

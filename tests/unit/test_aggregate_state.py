@@ -6,6 +6,7 @@ import pytest
 
 from dbt.adapters.dynamic.incremental.compile import AggregateState
 from dbt.adapters.dynamic.query.lowering import lower
+from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 from tests.merging import apply
 from tests.unit.lab import Lake
 
@@ -69,10 +70,49 @@ FINISHED_AS_A_WHOLE = (
     "SELECT avg(s) AS a, max(s) AS m FROM (SELECT k, sum(v) AS s FROM t GROUP BY k)",
     "WITH g AS (SELECT k, sum(v) AS s FROM t GROUP BY k) "
     "SELECT k, s, s / (SELECT sum(s) FROM g) AS share FROM g",
-    "SELECT DISTINCT avg(v) AS a FROM t GROUP BY k",
     "SELECT sum(v) AS s FROM t GROUP BY k",
+    "SELECT DISTINCT avg(v) AS a FROM t GROUP BY k",
     "SELECT * FROM (SELECT k, count(*) AS n FROM t GROUP BY k ORDER BY n, k LIMIT 3) WHERE n > 1",
 )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT k, count(*) AS n, sum(v) AS s FROM t GROUP BY k",  # it is a state itself
+        "SELECT DISTINCT max(v) + 1 AS m FROM t GROUP BY k",  # merges by its own column
+        "SELECT k, list(v) AS l, count(*) + 1 AS n FROM t GROUP BY k",
+        "SELECT k, sum(v::DOUBLE) + 1 AS s FROM t GROUP BY k",
+        "SELECT k, sum(v::HUGEINT) + 1 AS s FROM t GROUP BY k",  # too large to be kept, perhaps
+        "SELECT k, sum(v::DECIMAL(19, 2)) + 1 AS s FROM t GROUP BY k",
+        "SELECT k, avg(make_timestamp(v)) AS a FROM t GROUP BY k",
+        "SELECT GROUPING_ID(k) AS g, k, avg(v) AS a FROM t GROUP BY ROLLUP (k)",
+        "SELECT k, v, sum(v) OVER (PARTITION BY k) AS s FROM t",
+    ],
+)
+def test_no_state(t: Lake, query: str) -> None:
+    assert t.compile(t.inline(query)).state is None
+
+
+def test_a_key_that_is_not_stored_exactly_is_no_key_of_a_state(t: Lake) -> None:
+    with pytest.raises(NotIncremental, match="the key d, of type DOUBLE"):
+        t.compile(t.inline("SELECT v::DOUBLE AS d, avg(k) AS a FROM t GROUP BY d"))
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "LIMIT 10%",
+        "LIMIT (SELECT 2)",
+        "LIMIT 1 + 1",
+        "FETCH FIRST 2 ROWS ONLY",
+        "ORDER BY sum(DISTINCT v) LIMIT 1",
+    ],
+)
+def test_what_limit_means_must_be_known(t: Lake, limit: str) -> None:
+    with pytest.raises(NotIncremental) as refused:
+        t.compile(t.inline(f"SELECT k, count(*) AS n FROM t GROUP BY k {limit}"))
+    assert refused.value.reason.code is Reason.LIMIT_UNSUPPORTED
 
 
 @pytest.mark.parametrize("query", [*FINISHED_BY_KEYS, *FINISHED_AS_A_WHOLE])
@@ -88,8 +128,11 @@ def test_the_result_is_finished_from_the_state(t: Lake, query: str) -> None:
         pin = t.pin("t")
         t.run(statement)
         state = _state(t, query)
-        apply(t.connection, "target", state.merge({KEY: t.change(pin)}))
+        change = t.change(pin)
+        t.rows("BEGIN")  # as a refresh does; it also asks the catalog less
+        apply(t.connection, "target", state.merge({KEY: change}))
         _compare(t, "state", f"({lower(state.groups.text)})")
         _compare(t, "target", f"({lower(t.compile(t.inline(query)).text)})")
         if "LIMIT" not in query:
             _compare(t, "target", f"({query})")
+        t.rows("COMMIT")

@@ -8,10 +8,11 @@ from dbt.adapters.dynamic.query.engine import UnparsedSql
 from dbt.adapters.dynamic.query.lowering import lower
 from tests.unit.fixture_files import Pair, load
 from tests.unit.lab import Lab
-from tests.unit.support import NAMES, PAGE, page, unique_key, verdict
+from tests.unit.support import KEPT, NAMES, PAGE, page, unique_key, verdict
 
 PAIRS = {f"{name}: {pair.title}": pair for name in NAMES for pair in load(name)}
 INCREMENTAL = [name for name, pair in PAIRS.items() if "INCREMENTAL" in pair.expected]
+FROM_KEPT = [name for name, pair in PAIRS.items() if KEPT in pair.expected]
 FULL = [name for name, pair in PAIRS.items() if "INCREMENTAL" not in pair.expected]
 
 
@@ -36,6 +37,13 @@ def test_a_maintained_table_equals_its_query(number: int, lab: Lab) -> None:
 def test_a_maintained_table_equals_its_query_after_every_commit(number: int, lab: Lab) -> None:
     pair = PAIRS[INCREMENTAL[number]]
     assert lab.maintain(pair.input, lab.snapshots, unique_key(pair)) >= 3
+
+
+@pytest.mark.parametrize("number", range(len(FROM_KEPT)), ids=FROM_KEPT)
+def test_a_table_that_is_finished_from_kept_aggregates(number: int, lab: Lab) -> None:
+    first, *others = lab.snapshots
+    snapshots = [first, *others[number % 6 :: 6]]
+    assert lab.maintain(PAIRS[FROM_KEPT[number]].input, snapshots, kept=True) >= 2
 
 
 @pytest.mark.parametrize("name", FULL)

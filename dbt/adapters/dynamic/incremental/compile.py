@@ -416,13 +416,18 @@ def _state(
     keyed = only_grouping(top)
     if keyed is None or open_columns(top) or rows_open(top):
         return None
-    keyed_by = _keys_of(top, lambda _: True)
-    by_keys = keyed_by is not None and keyed_by.node is keyed and keyed_by.unique and keyed.keys
+    by_keys, at_best = _keys_of(top, lambda _: True), _keys_of(top, lambda _: False)
     shown: dict[str, str] = {}
-    if by_keys and keyed_by is not None:
-        if compiled.merges_alone(keyed_by):
+    if by_keys is not None and by_keys.node is keyed and by_keys.unique and keyed.keys:
+        if compiled.merges_alone(by_keys):
             return None
-        shown = dict(zip(keyed.outputs, keyed_by.names, strict=True))
+        shown = dict(zip(keyed.outputs, by_keys.names, strict=True))
+    elif not (
+        compiled.only_finished
+        # Every change would affect all rows.
+        or (at_best is not None and (by_keys is None or not at_best.node.keys))
+    ):
+        return None
     parts = split(top, keyed, shown, builder.types, builder.name, rounds_twice)
     if parts is None:
         return None

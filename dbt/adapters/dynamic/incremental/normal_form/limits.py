@@ -24,13 +24,7 @@ def take(query: exp.Select) -> str:
     found = [query.args.get(name) for name in CLAUSES]
     if not any(found):
         return ""
-    numbers = [
-        clause.expression
-        for clause in found
-        if clause is not None and isinstance(clause, exp.Limit | exp.Offset)
-    ]
-    whole = all(isinstance(number, exp.Literal) and number.is_int for number in numbers)
-    if len(numbers) < sum(map(bool, found)) or not whole or query.args.get("distinct"):
+    if query.args.get("distinct") or not all(map(_is_number, filter(None, found))):
         raise unsupported("this LIMIT", query, Reason.LIMIT_UNSUPPORTED)
     for name in CLAUSES:
         query.set(name, None)
@@ -39,6 +33,14 @@ def take(query: exp.Select) -> str:
         for name, clause in zip(CLAUSES, found, strict=True)
         if clause is not None
     )
+
+
+def _is_number(clause: exp.Expr) -> bool:
+    """Whether a clause is a number and nothing else: no percentage, no FETCH … WITH TIES."""
+    known = isinstance(clause, exp.Limit | exp.Offset)
+    only = [name for name, value in clause.args.items() if value] == ["expression"]
+    number = clause.args.get("expression")
+    return known and only and isinstance(number, exp.Literal) and number.is_int
 
 
 def build(builder: Builder, limit: str, pending: Pending, parts: Parts, ctes: Ctes) -> Keyed:
