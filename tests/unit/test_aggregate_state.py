@@ -49,6 +49,33 @@ def _compare(lake: Lake, one: str, other: str) -> None:
         assert lake.rows(f"FROM {left} EXCEPT ALL FROM {right}") == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "unit", "copies"),
+    [
+        # Of each some averages are other ones if they are rounded once instead of twice, or twice
+        # instead of once: by a divisor without small factors only, so many values, or digits.
+        ("DECIMAL(4, 4)", 0.0001, 25),
+        ("DECIMAL(9, 6)", 0.000001, 1),
+        ("DECIMAL(18, 8)", 0.00000001, 1),
+        ("BIGINT", 400_000_000_000_007, 3),
+        *((kind, 1, 2) for kind in ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "UINTEGER")),
+    ],
+)
+def test_averages_to_the_last_bit(lake: Lake, kind: str, unit: float, copies: int) -> None:
+    value = f"CASE WHEN j = 0 THEN i % 120 * {unit} WHEN j = 1 THEN 1 END"
+    if copies != 2:
+        value = f"CASE WHEN j < 2 THEN (i - 100 * j) * {unit} ELSE 0 END"
+    lake.run(
+        f"CREATE TABLE t AS SELECT i AS k, ({value})::{kind} AS v "
+        f"FROM range(100, 9999) r(i), range({copies}) s(j)",
+        "INSERT INTO t VALUES (0, NULL), (NULL, 0)",
+    )
+    query = "SELECT k, avg(v) AS a FROM t GROUP BY k"
+    state = _state(lake, query)
+    lake.rows(f"CREATE TEMP TABLE state AS {lower(state.groups.text)}")
+    _compare(lake, f"({state.result('state')})", f"({query})")
+
+
 FINISHED_BY_KEYS = (
     "SELECT k, avg(v) AS a FROM t GROUP BY k",
     "SELECT k AS other, sum(v) / count(*) AS a, max(s) AS m FROM t GROUP BY k",

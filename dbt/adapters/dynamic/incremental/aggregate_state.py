@@ -273,10 +273,10 @@ class _Finishing:
 
 
 # |sum| / divisor, rounded to an integer of 64 bits times a power of two: a / d = m * 2^-k. Of 0,
-# and of what exceeds 62 bits, there is none.
+# and of sums that have more than 63 bits, there is none.
 _DIVISION = (
     "abs({sum}) AS {a}, {divisor} AS {d}, sign({sum}) AS {s}",
-    "CASE WHEN {a} > 0 AND greatest({a}, {d}) < 1::HUGEINT << 62 THEN "
+    "CASE WHEN {a} > 0 AND greatest({a}, 2 * {d}) < 1::HUGEINT << 63 THEN "
     "63 - CAST(floor(log2(CAST({a} AS DOUBLE) / CAST({d} AS DOUBLE))) AS INTEGER) END AS {k}",
     "{a} * (1::HUGEINT << {k}) AS {n}",
     "{n} // {d} + CASE WHEN 2 * ({n} % {d}) + ({n} // {d}) % 2 > {d} THEN 1 ELSE 0 END AS {m}",
