@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from dbt.adapters.dynamic.incremental.merges import Append, BagMerge
-from dbt.adapters.dynamic.lake.catalog import Commit, TableVersion
+from dbt.adapters.dynamic.lake.catalog import Commit, Commits, TableVersion
 from dbt.adapters.dynamic.lake.changes import (
     ChangeKind,
     Pin,
@@ -400,11 +400,11 @@ TABLE = TableVersion(4, "uuid", "main", "t", ())
 PIN = Pin("lake", "main", "t", 4, "uuid", 10)
 
 
-def _commits(*words: str) -> list[Commit]:
-    commits = [Commit(10, {4: frozenset({"inserted_into_table"})}, "")]
-    return commits + [
-        Commit(11 + number, {4: frozenset({word})}, "") for number, word in enumerate(words)
-    ]
+def _commits(*words: str) -> Commits:
+    said = ("inserted_into_table", *words)
+    return Commits(
+        Commit(10 + number, {4: frozenset({word})}, "") for number, word in enumerate(said)
+    )
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_words(words: list[str], kind: ChangeKind) -> None:
 
 def test_a_lake_that_is_older_than_the_pin() -> None:
     """It was restored: its snapshots of higher numbers are still to come, and will be others."""
-    assert compare(_commits()[:0], PIN, TABLE, 5).kind is ChangeKind.EXPIRED
+    assert compare(Commits(), PIN, TABLE, 5).kind is ChangeKind.EXPIRED
 
 
 def test_only_the_commits_after_the_pin_up_to_the_target_count() -> None:
@@ -438,10 +438,10 @@ def test_only_the_commits_after_the_pin_up_to_the_target_count() -> None:
 
 def test_identity_comes_before_history() -> None:
     other = TableVersion(5, "other", "main", "t", ())
-    assert compare([], PIN, other, 12).kind is ChangeKind.REPLACED
+    assert compare(Commits(), PIN, other, 12).kind is ChangeKind.REPLACED
     restored = TableVersion(4, "other", "main", "t", ())
-    assert compare([], PIN, restored, 12).kind is ChangeKind.REPLACED
-    assert compare([], PIN, TABLE, 12).kind is ChangeKind.EXPIRED
+    assert compare(Commits(), PIN, restored, 12).kind is ChangeKind.REPLACED
+    assert compare(Commits(), PIN, TABLE, 12).kind is ChangeKind.EXPIRED
 
 
 def test_words_for_a_table() -> None:

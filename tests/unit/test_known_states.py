@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dbt.adapters.dynamic.lake.catalog import Commit
+from dbt.adapters.dynamic.lake.catalog import Commit, Commits
 from dbt.adapters.dynamic.refresh.known_states import KnownStates
 from dbt.adapters.dynamic.refresh.state import commit_info, maintenance_info
 
@@ -36,8 +36,8 @@ class Written:
     def log_id(self, snapshot: int) -> int | None:
         return self.log_id_now
 
-    def since(self, lake: str, snapshot: int) -> list[Commit]:
-        return [commit for commit in self.commits if commit.snapshot_id >= snapshot]
+    def since(self, lake: str, snapshot: int) -> Commits:
+        return Commits(self.commits).after(snapshot - 1)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import re
-from collections.abc import Callable, Collection
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import groupby
-from typing import Any
+from typing import Any, overload
 
 import duckdb
 from dbt_common.exceptions import DbtRuntimeError
@@ -73,6 +75,81 @@ class Commit:
     snapshot_id: int
     changes: dict[int, frozenset[str]]
     extra_info: str
+
+    @cached_property
+    def info(self) -> Mapping[str, Any]:
+        """What the writer attached, where that is an object in JSON; else nothing."""
+        if not self.extra_info.startswith("{"):
+            return {}
+        try:
+            return dict(json.loads(self.extra_info))
+        except ValueError:
+            return {}
+
+
+class Commits(Sequence[Commit]):
+    """Commits of one lake, oldest first.
+
+    Which of them say something about a table is found without looking through all of them: a lake
+    has many commits and many tables, and of each table it is asked.
+
+    Args:
+        commits: the commits, oldest first.
+    """
+
+    def __init__(self, commits: Iterable[Commit] = ()) -> None:
+        self._all = tuple(commits)
+        self._span = range(len(self._all))
+        self._snapshots = [commit.snapshot_id for commit in self._all]
+        # Places in `_all`, ascending. What is cut out of these commits shares all but the span.
+        self._by_table: dict[int, list[int]] = {}
+        for place, commit in enumerate(self._all):
+            for table_id in commit.changes:
+                self._by_table.setdefault(table_id, []).append(place)
+        self._by_info: dict[str, dict[Any, list[int]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._span)
+
+    @overload
+    def __getitem__(self, index: int) -> Commit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Commit]: ...
+
+    def __getitem__(self, index: int | slice) -> Commit | list[Commit]:
+        if isinstance(index, slice):
+            return [self._all[place] for place in self._span[index]]
+        return self._all[self._span[index]]
+
+    def after(self, snapshot: int, upto: int | None = None) -> Commits:
+        """The commits of (snapshot, upto], or all after a snapshot."""
+        start = max(bisect_right(self._snapshots, snapshot), self._span.start)
+        stop = self._span.stop
+        if upto is not None:
+            stop = min(bisect_right(self._snapshots, upto), stop)
+        some = copy.copy(self)
+        some._span = range(start, max(start, stop))
+        return some
+
+    def of(self, table_id: int) -> list[Commit]:
+        """Those that say something about a table."""
+        return self._at(self._by_table.get(table_id, ()))
+
+    def attached(self, key: str, value: str) -> list[Commit]:
+        """Those to which their writer attached (`Commit.info`) this value."""
+        if key not in self._by_info:
+            places: dict[Any, list[int]] = {}
+            for place, commit in enumerate(self._all):
+                found = commit.info.get(key)
+                if isinstance(found, str):
+                    places.setdefault(found, []).append(place)
+            self._by_info[key] = places
+        return self._at(self._by_info[key].get(value, ()))
+
+    def _at(self, places: Sequence[int]) -> list[Commit]:
+        start = bisect_left(places, self._span.start)
+        return [self._all[place] for place in places[start : bisect_left(places, self._span.stop)]]
 
 
 # Our own word: the deletions feed shows rows twice, of this commit or of one before.
@@ -371,7 +448,7 @@ class LakeCatalog:
             )
         ]
 
-    def commits(self, after: int, upto: int) -> list[Commit]:
+    def commits(self, after: int, upto: int) -> Commits:
         """The commits of (after, upto] that have not expired, oldest first.
 
         Four things that DuckLake 1.5.5 does not say are told by the rest of its metadata: a
@@ -424,7 +501,7 @@ class LakeCatalog:
             for table_id in late.get(commit.snapshot_id, ()):
                 words = commit.changes.get(table_id, frozenset())
                 commit.changes[table_id] = words | {DELETED_TWICE}
-        return commits
+        return Commits(commits)
 
     def _late_deletes(self, after: int, upto: int) -> dict[int, list[int]]:
         """Commits of (after, upto] that wrote deletes of files that had ended before.

@@ -12,6 +12,7 @@ from dbt.adapters.dynamic.lake.catalog import (
     FLUSH_OF_DELETES,
     Column,
     Commit,
+    Commits,
     TableVersion,
 )
 from dbt.adapters.dynamic.names import fold
@@ -183,23 +184,18 @@ def compacted(table_id: int, commits: Iterable[Commit]) -> bool:
     return bool(words_for(table_id, commits) & (_COMPACTIONS | _REWRITE))
 
 
-def misled_by(commits: Mapping[str, Iterable[Commit]], pins: Iterable[Pin]) -> frozenset[str]:
+def misled_by(commits: Mapping[str, Commits], pins: Iterable[Pin]) -> frozenset[str]:
     """The optimizers of DuckDB that read pinned versions wrongly (:func:`misled_optimizers`).
 
     Args:
         commits: by lake in lower case, of those since the oldest pin at least.
         pins: the versions.
     """
-    oldest: dict[tuple[str, int], int] = {}
-    for pin in pins:
-        table = pin.key[0], pin.table_id
-        oldest[table] = min(pin.snapshot, oldest.get(table, pin.snapshot))
     return _misled(
-        words
-        for lake, since in commits.items()
-        for commit in since
-        for table_id, words in commit.changes.items()
-        if commit.snapshot_id > oldest.get((lake, table_id), commit.snapshot_id)
+        commit.changes[pin.table_id]
+        for pin in pins
+        if pin.key[0] in commits
+        for commit in commits[pin.key[0]].after(pin.snapshot).of(pin.table_id)
     )
 
 
@@ -258,7 +254,7 @@ def rewrites(words: frozenset[str]) -> bool:
 
 
 def compare(
-    commits: Sequence[Commit], pin: Pin, table: TableVersion, target: int, feed: bool = True
+    commits: Commits, pin: Pin, table: TableVersion, target: int, feed: bool = True
 ) -> SourceChange:
     """Compare a source's pinned version with its version at `target`.
 
@@ -286,10 +282,10 @@ def compare(
     ) -> SourceChange:
         return SourceChange(table, pin.snapshot, target, kind, rewritten, altered, detail, lost)
 
-    twice = doubled(pin.table_id, (c for c in commits if c.snapshot_id > pin.snapshot))
-    known = {commit.snapshot_id for commit in commits}
+    twice = doubled(pin.table_id, commits.after(pin.snapshot).of(pin.table_id))
     if table.table_id != pin.table_id or table.uuid != pin.uuid:
-        lost = f"snapshot {pin.snapshot} has expired" if pin.snapshot not in known else ""
+        expired = not commits.after(pin.snapshot - 1, pin.snapshot)
+        lost = f"snapshot {pin.snapshot} has expired" if expired else ""
         return change(
             ChangeKind.REPLACED,
             "another table has its name (created again, or swapped in)",
@@ -299,10 +295,12 @@ def compare(
         return change(ChangeKind.UNCHANGED)
     if target < pin.snapshot:
         return change(ChangeKind.EXPIRED, f"snapshot {pin.snapshot} is gone: the lake is older")
-    missing = [number for number in range(pin.snapshot, target + 1) if number not in known]
-    if missing:
-        return change(ChangeKind.EXPIRED, f"snapshot {missing[0]} has expired")
-    words = words_for(pin.table_id, (c for c in commits if pin.snapshot < c.snapshot_id <= target))
+    since = commits.after(pin.snapshot - 1, target)
+    if len(since) != target - pin.snapshot + 1:
+        known = {commit.snapshot_id for commit in since}
+        missing = next(one for one in range(pin.snapshot, target + 1) if one not in known)
+        return change(ChangeKind.EXPIRED, f"snapshot {missing} has expired")
+    words = words_for(pin.table_id, since.after(pin.snapshot).of(pin.table_id))
     altered = bool(words & _ALTERS)
     if changes_rows(words):
         if twice:

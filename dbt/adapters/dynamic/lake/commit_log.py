@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog
+from dbt.adapters.dynamic.lake.catalog import Commits, LakeCatalog
 from dbt.adapters.dynamic.lake.changes import doubled
 
 
@@ -23,7 +23,7 @@ class CommitLog:
     def __init__(self, lakes: Mapping[str, LakeCatalog]) -> None:
         self.lakes = lakes
         self._now: dict[str, int] = {}
-        self._known: dict[str, tuple[int, list[Commit]]] = {}
+        self._known: dict[str, tuple[int, Commits]] = {}
 
     def from_memory(self) -> CommitLog:
         """The same log, which says what it was asked before; that may be kept.
@@ -41,16 +41,16 @@ class CommitLog:
             self._now[lake] = self.lakes[lake].current_snapshot()
         return self._now[lake]
 
-    def since(self, lake: str, snapshot: int) -> list[Commit]:
+    def since(self, lake: str, snapshot: int) -> Commits:
         """The commits of a lake from a snapshot on, oldest first, without those that expired."""
-        asked, known = self._known.get(lake, (self.now(lake) + 1, []))
+        asked, known = self._known.get(lake, (self.now(lake) + 1, Commits()))
         if snapshot < asked:
             asked, known = snapshot, self.lakes[lake].commits(snapshot - 1, self.now(lake))
             self._known[lake] = asked, known
-        return [commit for commit in known if commit.snapshot_id >= snapshot]
+        return known.after(snapshot - 1)
 
     def readable(self, lake: str, table_id: int, snapshot: int) -> bool:
         """Whether DuckLake reads a table at a snapshot, and no file of it twice."""
         commits = self.since(lake, snapshot)
         expired = not commits or commits[0].snapshot_id != snapshot
-        return not expired and not doubled(table_id, commits[1:])
+        return not expired and not doubled(table_id, commits.after(snapshot).of(table_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
+from dbt.adapters.dynamic.lake.catalog import Commits, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.maintenance.pins import named_snapshots, newest_equal, repinned
@@ -113,7 +113,7 @@ class World:
         if state.initialized and not check.stale and not check.modified:
             self.built[key] = Built(key, table.table_id, state, bases.get(key, {}), check)
 
-    def commits(self, lake: str, since: int) -> list[Commit]:
+    def commits(self, lake: str, since: int) -> Commits:
         """The lake's commits from a snapshot on."""
         return self._log.since(lake, since)
 

@@ -68,7 +68,7 @@ def _holds(known: _Known, relation: RelationKey, log: CommitLog, snapshot: int) 
     # Further back than must be known here: the refresh is going to ask for it, and asks once.
     pins = [pin.snapshot for pin in state.pins if pin.key[0] == relation[0]] if state else []
     oldest = min([*pins, known.snapshot + 1])
-    later = [c for c in log.since(relation[0], oldest) if c.snapshot_id > known.snapshot]
+    later = log.since(relation[0], oldest).after(known.snapshot)
     return len(later) == snapshot - known.snapshot and not any(
-        known.log_id in commit.changes and may_have_refreshed(commit, relation) for commit in later
+        may_have_refreshed(commit, relation) for commit in later.of(known.log_id)
     )

@@ -20,7 +20,7 @@ from dbt.adapters.dynamic.incremental.compile import AggregateState, Compiled, c
 from dbt.adapters.dynamic.incremental.merges import Append
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import (
-    Commit,
+    Commits,
     LakeCatalog,
     NotRemembered,
     not_remembered,
@@ -152,7 +152,7 @@ class _Seen:
     pins: tuple[Pin, ...]
     functions: Functions
     fingerprint: str
-    commits: Mapping[str, list[Commit]]
+    commits: Mapping[str, Commits]
     rebuild: Explained | None
     changes: Mapping[SourceKey, SourceChange]
 
@@ -402,14 +402,14 @@ class Planner:
         return self._invocation.states.read(key, self._store, self._log, snapshot)
 
     def _differs_from(
-        self, key: RelationKey, snapshot: int | None, commits: Mapping[str, Sequence[Commit]]
+        self, key: RelationKey, snapshot: int | None, commits: Mapping[str, Commits]
     ) -> bool:
         """Whether a table has other rows than at a snapshot, if that must be looked at."""
         if snapshot is None:
             return False
         table = self._catalog.table(key[1], key[2], snapshot)
         if table is not None:
-            later = (c for c in commits[key[0]] if c.snapshot_id > snapshot)
+            later = commits[key[0]].after(snapshot)
             self._disable(misled_optimizers([table.table_id], later))
         return rows_differ(self._rows, quoted(*key), snapshot)
 
@@ -567,7 +567,7 @@ class Planner:
         except NotIncremental as reason:
             return reason
 
-    def _commits(self, state: State | None, pins: tuple[Pin, ...]) -> dict[str, list[Commit]]:
+    def _commits(self, state: State | None, pins: tuple[Pin, ...]) -> dict[str, Commits]:
         """The commits since the oldest version that is read, by lake."""
         since = {self.model.key[0]: state.base_snapshot} if state else {}
         for pin in (*pins, *(state.pins if state else ())):
@@ -584,7 +584,7 @@ class Planner:
         state: State | None,
         fingerprint: str,
         sources: frozenset[SourceKey],
-        commits: Mapping[str, list[Commit]],
+        commits: Mapping[str, Commits],
         snapshot: int,
     ) -> Explained | None:
         """Why the table must be built as a whole, whatever its sources did."""
@@ -641,7 +641,7 @@ class Planner:
         return None
 
     def _aggregates_as_kept(
-        self, state: State, commits: Mapping[str, list[Commit]], snapshot: int
+        self, state: State, commits: Mapping[str, Commits], snapshot: int
     ) -> bool:
         """Whether the table of the aggregates' state is as the last refresh left it."""
         home = self.model.key[0]
@@ -672,7 +672,7 @@ class Planner:
         return "the query differs"
 
     def _changes(
-        self, state: State, query: ModelQuery | None, commits: Mapping[str, list[Commit]]
+        self, state: State, query: ModelQuery | None, commits: Mapping[str, Commits]
     ) -> dict[SourceKey, SourceChange]:
         pinned = {pin.key: pin for pin in state.pins}
         tracked = self.model.tracked

@@ -142,7 +142,7 @@ class LakeResolver:
             return True
         if not self._log.readable(name, table_id, snapshot):
             return False
-        later = self._log.since(name, snapshot + 1)
+        later = self._log.since(name, snapshot + 1).of(table_id)
         return not has_lost_rows(lake, table_id, snapshot, later)
 
     def _snapshots(self, lake: LakeCatalog, key: RelationKey) -> list[int]:

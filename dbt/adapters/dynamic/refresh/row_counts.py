@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
+from dbt.adapters.dynamic.lake.catalog import Commit, Commits, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import (
     ChangeKind,
     Pin,
@@ -114,7 +114,7 @@ def lost_rows(
     rows: Rows,
     pins: Iterable[Pin],
     changes: Changes,
-    commits: Mapping[str, Sequence[Commit]],
+    commits: Mapping[str, Commits],
 ) -> Explained | None:
     """Why a table must be built anew: a version that it was built from has lost rows since.
 
@@ -130,7 +130,7 @@ def lost_rows(
         change = changes.get(pin.key)
         if change is None or change.kind in (ChangeKind.REPLACED, ChangeKind.EXPIRED):
             continue
-        since = (c for c in commits[pin.key[0]] if c.snapshot_id > pin.snapshot)
+        since = commits[pin.key[0]].after(pin.snapshot).of(pin.table_id)
         if may_delete(words_for(pin.table_id, since)):
             # What has not changed is read at the new version; that has lost at least as many.
             unchanged = change.kind is ChangeKind.UNCHANGED

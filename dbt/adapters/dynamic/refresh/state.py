@@ -24,7 +24,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows
+from dbt.adapters.dynamic.lake.catalog import Commit, Commits, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, compacted, may_be_a_flush
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
@@ -39,6 +39,8 @@ SCHEMA = "dbt_dynamic"
 AGGREGATES = "aggregate_state_"
 # The layout of state_log and refresh_log; a row of another layout counts as no state.
 LAYOUT = 3
+# Of what a refresh attaches to its commit.
+_REFRESH_ID = "refresh_id"
 
 _STATE_COLUMNS = {
     "layout": "INTEGER",
@@ -455,7 +457,7 @@ def check_target(
     catalog: LakeCatalog,
     state: State,
     relation: RelationKey,
-    commits: Sequence[Commit],
+    commits: Commits,
     snapshot: int,
 ) -> TargetCheck:
     """Compare a dynamic table with its state, from metadata.
@@ -467,12 +469,12 @@ def check_target(
         commits: the lake's commits, of (state.base_snapshot, snapshot] at least.
         snapshot: what the transaction sees.
     """
-    since = [commit for commit in commits if state.base_snapshot < commit.snapshot_id <= snapshot]
+    since = commits.after(state.base_snapshot, snapshot)
     if len(since) != snapshot - state.base_snapshot:
         return TargetCheck(stale="the snapshot of its last refresh has expired", expired=True)
     result = state.result_snapshot
     if result is None:
-        ours = [commit for commit in since if refresh_id_of(commit) == state.refresh_id]
+        ours = since.attached(_REFRESH_ID, state.refresh_id)
         if not ours:
             return TargetCheck(
                 stale="the commit of its last refresh is not in this lake's history"
@@ -482,15 +484,15 @@ def check_target(
     now = catalog.table(relation[1], relation[2], snapshot)
     if then is None or now is None or (then.table_id, then.uuid) != (now.table_id, now.uuid):
         return TargetCheck(stale="another table has its name now")
+    touching = since.of(now.table_id)
     changing = [
         (commit.snapshot_id, words)
-        for commit in since
-        if commit.snapshot_id != result
-        and changes_rows(words := commit.changes.get(now.table_id, frozenset()))
+        for commit in touching
+        if commit.snapshot_id != result and changes_rows(words := commit.changes[now.table_id])
     ]
-    if compacted(now.table_id, (commit for commit in since if commit.snapshot_id < result)):
+    if compacted(now.table_id, (commit for commit in touching if commit.snapshot_id < result)):
         return TargetCheck(modified=True, damaged=True)
-    squeezed = compacted(now.table_id, since)
+    squeezed = compacted(now.table_id, touching)
     if squeezed and state.row_count is None:
         return TargetCheck(modified=True, damaged=True)
     if then.columns != now.columns:
@@ -521,7 +523,7 @@ def rows_differ(rows: Rows, relation: str, snapshot: int) -> bool:
 def commit_info(refresh_id: str, dynamic_table: str, invocation_id: str) -> str:
     """What a refresh's commit carries: DuckLake's commit_extra_info, as JSON."""
     return json.dumps(
-        {"refresh_id": refresh_id, "dynamic_table": dynamic_table, "invocation_id": invocation_id}
+        {_REFRESH_ID: refresh_id, "dynamic_table": dynamic_table, "invocation_id": invocation_id}
     )
 
 
@@ -532,32 +534,23 @@ def maintenance_info(invocation_id: str) -> str:
 
 def is_maintenance(commit: Commit) -> bool:
     """Whether maintenance made a commit."""
-    return _info(commit).get("maintenance") is True
+    return commit.info.get("maintenance") is True
 
 
 def refresh_id_of(commit: Commit) -> str | None:
     """The refresh that made a commit, or None if it is not ours."""
-    value = _info(commit).get("refresh_id")
+    value = commit.info.get(_REFRESH_ID)
     return value if isinstance(value, str) else None
 
 
 def may_have_refreshed(commit: Commit, relation: RelationKey) -> bool:
     """Whether a commit may be a refresh of a table: it does not say that it is another one's."""
-    info = _info(commit)
+    info = commit.info
     # Others may have attached the lake by another name.
     _, schema, name = relation
     refreshed = info.get("dynamic_table")
     other = isinstance(refreshed, str) and not fold(refreshed).endswith(f".{schema}.{name}")
-    return not (other and "refresh_id" in info)
-
-
-def _info(commit: Commit) -> dict[str, Any]:
-    if not commit.extra_info.startswith("{"):
-        return {}
-    try:
-        return dict(json.loads(commit.extra_info))
-    except ValueError:
-        return {}
+    return not (other and _REFRESH_ID in info)
 
 
 def pins_json(pins: Sequence[Pin]) -> str:
