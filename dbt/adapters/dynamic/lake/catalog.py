@@ -128,8 +128,8 @@ class Commits(Sequence[Commit]):
         stop = self._span.stop
         if upto is not None:
             stop = min(bisect_right(self._snapshots, upto), stop)
-        some = copy.copy(self)
-        some._span = range(start, max(start, stop))
+        some = Commits.__new__(Commits)
+        some.__dict__.update(self.__dict__, _span=range(start, max(start, stop)))
         return some
 
     def of(self, table_id: int) -> list[Commit]:

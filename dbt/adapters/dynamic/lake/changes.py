@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from dbt.adapters.dynamic.lake.catalog import (
     DELETED_TWICE,
@@ -82,7 +83,7 @@ class Pin:
         """``database.schema.identifier``, as the public relations show it."""
         return f"{self.database}.{self.schema}.{self.name}"
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str, str]:
         """The name in lower case: what identifies the source within a query."""
         return fold(self.database), fold(self.schema), fold(self.name)

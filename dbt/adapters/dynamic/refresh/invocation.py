@@ -67,13 +67,17 @@ class Invocation:
                 self._bases[relation] = bases
 
     def bases(
-        self, database: str, load: Callable[[int], Mapping[RelationKey, Bases]]
+        self,
+        database: str,
+        load: Callable[[int], Mapping[RelationKey, Bases]],
+        relations: Iterable[RelationKey] = (),
     ) -> dict[RelationKey, Bases]:
-        """The bases of all dynamic tables that live in a lake, as this invocation reads them.
+        """The bases of the dynamic tables among relations, as this invocation reads them.
 
         Args:
-            database: the lake, whose base snapshot is known.
-            load: gives them as of a snapshot; asked once.
+            database: a lake, whose base snapshot is known.
+            load: gives those of all dynamic tables in the lake, as of a snapshot; asked once.
+            relations: in the lake.
         """
         with self._lock:
             if database not in self._lakes_with_bases:
@@ -81,7 +85,7 @@ class Invocation:
                     if relation not in self._results:
                         self._bases[relation] = bases
                 self._lakes_with_bases.add(database)
-            return {key: bases for key, bases in self._bases.items() if key[0] == database}
+            return {key: self._bases[key] for key in relations if key in self._bases}
 
     def result(self, relation: RelationKey) -> int | None:
         """The snapshot to read a relation at if this invocation built it, else None."""

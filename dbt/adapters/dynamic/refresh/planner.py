@@ -465,8 +465,9 @@ class Planner:
         found: dict[RelationKey, Bases] = {}
         for database in {key[0] for key in query.sources}:
             store = Store(self._rows, self._lakes[database])
-            found |= self._invocation.bases(database, store.bases)
-        return {key: found[key] for key in query.sources if key in found}
+            there = [key for key in query.sources if key[0] == database]
+            found |= self._invocation.bases(database, store.bases, there)
+        return found
 
     @cached_property
     def _surroundings(self) -> Surroundings:
