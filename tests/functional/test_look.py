@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import pytest
 
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
+from dbt.adapters.dynamic.environment import LakeEnvironment
+from dbt.adapters.dynamic.query.engine import RememberingEngine
 from dbt.adapters.dynamic.refresh import look
 from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
@@ -38,6 +42,26 @@ def transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look is taken for the first table."""
     monkeypatch.setattr(look, "_WORTH_A_LOOK", 0)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many statements refreshes have run, and how many connections were opened."""
+    counted: Counter[str] = Counter()
+
+    def counting(owner: Any, name: str) -> None:
+        called = getattr(owner, name)
+
+        def noted(self: Any, *arguments: Any) -> Any:
+            counted[name] += 1
+            return called(self, *arguments)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    counting(DynamicConnectionManager, "rows")
+    counting(DynamicConnectionManager, "aside")
+    counting(LakeEnvironment, "handle")
+    return counted
 
 
 def tables(project: LakeProject, count: int) -> list[str]:
@@ -71,6 +95,60 @@ def test_tables_without_changes_have_no_transaction(
     pins = {name: response["source_snapshots"] for name, response in done.items()}
     assert pins["totals_0"] == pins["totals_4"]
     assert all(pins.values())
+
+
+@any_catalog
+def test_what_is_asked_does_not_grow_with_the_tables(
+    project: LakeProject, asked: Counter[str]
+) -> None:
+    tables(project, 4)
+    found = []
+    for count in (4, 12):
+        for number in range(4, count):
+            project.model(f"totals_{number}", TOTALS.format("{{ source('raw', 'events_0') }}"))
+        project.run()
+        asked.clear()
+        assert list(actions(project.run()).values()) == ["NO_DATA"] * count
+        found.append(dict(asked))
+    assert found[0] == found[1]
+    assert found[0].keys() == {"rows", "aside", "handle"}
+
+
+# What a model does while it is compiled, on its own connection; only where a variable says so.
+WHILE_COMPILED = "{%- if execute and var('does', '') == this.name -%}{%- do __ -%}{%- endif -%}"
+
+
+def test_a_model_sets_what_its_query_means(project: LakeProject, at_once: None) -> None:
+    """What a new connection says is not what its own one says, which is asked then."""
+    tables(project, 3)
+    does = WHILE_COMPILED.replace("__", "run_query(\"SET TimeZone = 'Asia/Tokyo'\")")
+    project.model("totals_1", does + TOTALS.format("{{ source('raw', 'events_1') }}"))
+    assert set(actions(project.run()).values()) == {"NO_DATA"}
+    done = project.run("--vars", "does: totals_1")
+    assert done["totals_1"]["reason_code"] == "DEFINITION_CHANGED"
+    assert done["totals_2"]["refresh_action"] == "NO_DATA"
+
+
+def test_a_hook_sets_what_all_queries_mean(project: LakeProject, at_once: None) -> None:
+    tables(project, 3)
+    hook = "{% if var('does', '') %} SET GLOBAL TimeZone = 'Asia/Tokyo' {% endif %}"
+    project.model("totals_1", TOTALS.format("{{ source('raw', 'events_1') }}"), post_hook=hook)
+    assert set(actions(project.run()).values()) == {"NO_DATA"}
+    done = project.run("--vars", "does: it")
+    assert done["totals_1"]["refresh_action"] == "NO_DATA"
+    assert done["totals_2"]["reason_code"] == "DEFINITION_CHANGED"
+
+
+def test_a_look_that_fails_is_none(
+    project: LakeProject, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tables(project, 2)
+
+    def fails(*_: Any) -> None:
+        raise duckdb.OutOfMemoryException
+
+    monkeypatch.setattr(RememberingEngine, "remember", fails)
+    assert actions(project.run()) == dict.fromkeys(names, "NO_DATA")
 
 
 @any_catalog

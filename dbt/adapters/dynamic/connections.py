@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import duckdb
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.contracts.connection import AdapterResponse, Connection
+from dbt.adapters.contracts.connection import AdapterResponse, Connection, ConnectionState
 from dbt.adapters.duckdb import environments
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.credentials import DynamicCredentials
@@ -209,6 +209,10 @@ class DynamicConnectionManager(DuckDBConnectionManager):
     def reads_only(self) -> bool:
         """Whether the open transaction was begun to read."""
         return self._TURN.reads(self.get_thread_connection())
+
+    def unused(self) -> bool:
+        """Whether nothing has run on this thread's connection, which dbt opens when it is used."""
+        return bool(self.get_thread_connection().state != ConnectionState.OPEN)
 
     def begin_to_write(self) -> bool:
         """End a transaction that was begun to read and begin one that writes.

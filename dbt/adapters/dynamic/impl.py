@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+import duckdb
 from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.invocation import get_invocation_id
 
@@ -101,6 +102,7 @@ class DynamicAdapter(DuckDBAdapter):
             self.connections.disable,
             self.connections.reads_only,
             self.connections.begin_to_write,
+            self.connections.unused,
         )
 
     # dbt-duckdb's own ---------------------------------------------------------------------------
@@ -181,6 +183,15 @@ class DynamicAdapter(DuckDBAdapter):
             if self._invocation.result(key) is None:
                 lake = self._lakes()[key[0]]
                 self._invocation.built(key, patiently(lake.current_snapshot))
+
+    def commit_if_has_connection(self) -> None:
+        """Commit if there is something to commit; every model asks for that, most have nothing.
+
+        dbt-duckdb tells dbt's log of each that has not.
+        """
+        connection = self.connections.get_if_exists()
+        if connection is not None and connection.transaction_open:
+            super().commit_if_has_connection()
 
     # Dynamic tables -----------------------------------------------------------------------------
 
@@ -349,7 +360,7 @@ class DynamicAdapter(DuckDBAdapter):
                 return False
             invocation = (self._invocation, get_invocation_id())
             refresh = Refresh(model, self._session, self._lakes(), *invocation, look=seen)
-        except (DbtRuntimeError, NotRemembered):
+        except (DbtRuntimeError, duckdb.Error, NotRemembered):
             return False  # a refresh says what is wrong
         caller(refresh)
         refresh.committed(0.0)
@@ -358,7 +369,8 @@ class DynamicAdapter(DuckDBAdapter):
     def _look(self, lake: str) -> Look:
         self.connections.begin_reading()
         try:
-            return look(self._rows, self._lakes(), self._invocation, lake)
+            rows, aside = self._rows, self.connections.aside
+            return look(rows, aside, self._lakes(), self._invocation, lake)
         finally:
             self.connections.rollback_if_open()
 

@@ -21,6 +21,7 @@ class Session:
         reads_only: whether the open transaction may not write to a lake: others read beside it.
         begin_to_write: ends such a transaction and begins one that writes, in which what others
             committed meanwhile shows; temporary tables stay. Returns False if the open one writes.
+        unused: whether nothing has run on the connection yet: it is not even open.
     """
 
     rows: Rows
@@ -28,3 +29,4 @@ class Session:
     disable: Callable[[frozenset[str]], None]
     reads_only: Callable[[], bool]
     begin_to_write: Callable[[], bool]
+    unused: Callable[[], bool]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dbt.adapters.dynamic.lake.catalog import Rows
@@ -67,13 +67,7 @@ class Engine:
         Raises:
             UnparsedSql: it is none, or several.
         """
-        answer = json.loads(
-            self._rows(
-                # Not skip_empty: of ROLLUP (a) it leaves what GROUP BY a is.
-                f"SELECT {_SYSTEM}.json_serialize_sql({literal(sql)}, skip_null := true, "
-                "skip_default := true)"
-            )[0][0]
-        )
+        answer = json.loads(self._serialized(sql))
         if answer["error"]:
             message = answer["error_message"]
             position = answer.get("position")
@@ -85,6 +79,10 @@ class Engine:
             raise UnparsedSql("a model is one SELECT, not several statements", True)
         tree: Tree = answer["statements"][0]
         return tree
+
+    def _serialized(self, sql: str) -> str:
+        """What DuckDB's parser says of a text, as JSON."""
+        return str(self._rows(f"SELECT {_serialize(literal(sql))}")[0][0])
 
     def describe(self, sql: str) -> list[tuple[str, str]]:
         """Names and types of a query's columns; `sql` may hold pins."""
@@ -150,3 +148,46 @@ class Engine:
             parameters=len(parameters),
             only_computes=only_computes(expression, {fold(name) for name in parameters}),
         )
+
+
+class RememberingEngine(Engine):
+    """What a connection says that nothing has used yet; all of them say the same.
+
+    To ask each of many takes much longer: it must be opened for that.
+    """
+
+    def __init__(self, rows: Rows, aside: Rows) -> None:
+        super().__init__(rows, aside)
+        self._answers: dict[str, str] = {}
+        self._around: dict[tuple[str, ...], Surroundings] = {}
+
+    def remember(self, texts: Collection[str], names: Sequence[str]) -> None:
+        """Ask a new connection, by few questions.
+
+        Args:
+            texts: of which the parse trees are going to be asked for.
+            names: of settings that are, too.
+        """
+        self._around[tuple(names)] = Engine(self._aside, self._aside).surroundings(names)
+        if texts:
+            listed = ", ".join(f"({literal(text)})" for text in sorted(set(texts)))
+            question = f"SELECT sql, {_serialize('sql')} FROM (VALUES {listed}) AS texts(sql)"
+            self._answers.update(self._aside(question))
+
+    def surroundings(self, names: Sequence[str]) -> Surroundings:
+        known = self._around.get(tuple(names))
+        return known if known is not None else super().surroundings(names)
+
+    def _serialized(self, sql: str) -> str:
+        known = self._answers.get(sql)
+        return known if known is not None else super()._serialized(sql)
+
+
+def _serialize(sql: str) -> str:
+    """The expression that has DuckDB's parser say what a text is.
+
+    Args:
+        sql: an expression for the text.
+    """
+    # Not skip_empty: of ROLLUP (a) it leaves what GROUP BY a is.
+    return f"{_SYSTEM}.json_serialize_sql({sql}, skip_null := true, skip_default := true)"

@@ -14,11 +14,23 @@ from dataclasses import dataclass
 from dbt.adapters.dynamic.lake.catalog import Commit, LakeCatalog, Rows, not_remembered
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.query.engine import Engine, RememberingEngine
+from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.state import SCHEMA, State, Store, refresh_id_of
 from dbt.adapters.dynamic.relation import RelationKey
 
 _WORTH_A_LOOK = 2
+# A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
+MEANINGFUL_SETTINGS = (
+    "Calendar",
+    "TimeZone",
+    "default_collation",
+    "default_null_order",
+    "default_order",
+    "ieee_floating_point_ops",
+    "integer_division",
+)
 
 
 @dataclass(frozen=True)
@@ -29,10 +41,12 @@ class Look:
         log: the commits; it and its lakes answer from memory, and raise NotRemembered for what
             was not asked.
         states: of all dynamic tables of a lake, as `log` ends.
+        engine: says what a new connection says.
     """
 
     log: CommitLog
     states: Mapping[RelationKey, State]
+    engine: Engine
 
 
 class Looks:
@@ -79,11 +93,18 @@ class Looks:
             self._looks.clear()
 
 
-def look(rows: Rows, lakes: Mapping[str, LakeCatalog], invocation: Invocation, home: str) -> Look:
+def look(
+    rows: Rows,
+    aside: Rows,
+    lakes: Mapping[str, LakeCatalog],
+    invocation: Invocation,
+    home: str,
+) -> Look:
     """Look at a lake with dynamic tables, and at the lakes that these read.
 
     Args:
         rows: runs a statement in an open transaction.
+        aside: runs a statement on a connection of its own.
         lakes: the attached lakes by lower-case name.
         invocation: has decided the snapshots to read, or does now.
         home: where the tables are.
@@ -102,7 +123,9 @@ def look(rows: Rows, lakes: Mapping[str, LakeCatalog], invocation: Invocation, h
             base = invocation.base(name, functools.partial(log.now, name))
             invocation.bases(name, Store(rows, lakes[name]).bases)
             _remember(lakes[name], log.since(name, snapshot), states, base, now)
-    return Look(log.from_memory(), states)
+    engine = RememberingEngine(rows, aside)
+    engine.remember([lower(state.definition) for state in known.values()], MEANINGFUL_SETTINGS)
+    return Look(log.from_memory(), states, engine)
 
 
 def _remember(

@@ -58,7 +58,7 @@ from dbt.adapters.dynamic.refresh.consistency import (
 from dbt.adapters.dynamic.refresh.cost import WORTH_ASKING, cheaper_full
 from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never_incremental
 from dbt.adapters.dynamic.refresh.invocation import Invocation
-from dbt.adapters.dynamic.refresh.look import Look
+from dbt.adapters.dynamic.refresh.look import MEANINGFUL_SETTINGS, Look
 from dbt.adapters.dynamic.refresh.model import Model
 from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 from dbt.adapters.dynamic.refresh.row_counts import counted, grown, lost_rows
@@ -77,16 +77,6 @@ from dbt.adapters.dynamic.relation import RelationKey
 from dbt.adapters.dynamic.response import RefreshAction
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")  # of a query; there is none of what has no parse tree
-# A cast of TIMESTAMPTZ to DATE reads the time zone, a comparison of strings the collation.
-_MEANINGFUL_SETTINGS = (
-    "Calendar",
-    "TimeZone",
-    "default_collation",
-    "default_null_order",
-    "default_order",
-    "ieee_floating_point_ops",
-    "integer_division",
-)
 
 
 @dataclass(frozen=True)
@@ -197,6 +187,9 @@ class Planner:
         self._lakes = self._log.lakes
         self._catalog = self._lakes[model.key[0]]
         self._engine = Engine(session.rows, session.aside)
+        # What has used the connection may have set what a query means.
+        if look is not None and session.unused():
+            self._engine = look.engine
         self._store = Store(self._rows, self._catalog)
         self._invocation = invocation
         self._forced = forced
@@ -471,7 +464,7 @@ class Planner:
 
     @cached_property
     def _surroundings(self) -> Surroundings:
-        return self._engine.surroundings(_MEANINGFUL_SETTINGS)
+        return self._engine.surroundings(MEANINGFUL_SETTINGS)
 
     def _known(self, state: State | None) -> Known | None:
         """What the last refresh found the same text to be."""
