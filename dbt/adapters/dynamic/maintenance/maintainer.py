@@ -27,7 +27,7 @@ from dbt.adapters.dynamic.lake.upkeep import base_name, overlap, written_by_duck
 from dbt.adapters.dynamic.maintenance.compaction import Compaction
 from dbt.adapters.dynamic.maintenance.job import Job
 from dbt.adapters.dynamic.maintenance.report import Retention, Step
-from dbt.adapters.dynamic.maintenance.world import Built, Renewal, World
+from dbt.adapters.dynamic.maintenance.world import Built, Part, Renewal, World
 from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.refresh.state import Store, is_maintenance, rows_differ
 
@@ -108,7 +108,7 @@ class Maintainer:
             steps = []
             for renewal in self._worthwhile(world, home, chosen):
                 one = renewal.table
-                if not self._unchanged(world, one):
+                if not all(self._unchanged(world, part) for part in one.parts):
                     continue
                 if not self._job.dry_run:
                     fence = store.fence_statement(one.key, str(uuid.uuid4()), world.now[home])
@@ -174,7 +174,8 @@ class Maintainer:
             for one in world.versions()
             if one.reader == renewal.table.name
         }
-        after = {(renewal.table.key[0], renewal.table.table_id): world.now[renewal.table.key[0]]}
+        home = renewal.table.key[0]
+        after = {(home, part.table_id): world.now[home] for part in renewal.table.parts}
         for pin in renewal.pins:
             lake = world.lake_of(pin)
             if lake is not None:
@@ -186,7 +187,7 @@ class Maintainer:
             if snapshot < commit.snapshot_id <= after[lake, table_id]
         )
 
-    def _unchanged(self, world: World, one: Built) -> bool:
+    def _unchanged(self, world: World, one: Part) -> bool:
         """Whether a table is what its last refresh left; reads it where metadata cannot tell."""
         if one.check.same_if_counts is not None:
             ((count,),) = self._rows(f"SELECT count(*) FROM {quoted(*one.key)}")

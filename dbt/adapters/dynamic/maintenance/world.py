@@ -16,22 +16,35 @@ from dbt.adapters.dynamic.relation import RelationKey
 
 
 @dataclass(frozen=True)
+class Part:
+    """A table that the refreshes of a dynamic table write (:meth:`.state.Store.parts`).
+
+    Attributes:
+        key: the table.
+        table_id: its id in its own lake.
+        check: the table against what the state says.
+    """
+
+    key: RelationKey
+    table_id: int
+    check: TargetCheck
+
+
+@dataclass(frozen=True)
 class Built:
     """A dynamic table whose state holds: its next refresh builds upon it.
 
     Attributes:
         key: the table.
-        table_id: its id in its own lake.
         state: its state.
         bases: the versions of base tables that its rows come from.
-        check: the table against its state.
+        parts: the tables that its refreshes write.
     """
 
     key: RelationKey
-    table_id: int
     state: State
     bases: Bases
-    check: TargetCheck
+    parts: tuple[Part, ...]
 
     @property
     def name(self) -> str:
@@ -99,19 +112,30 @@ class World:
             bases = store.bases(self.now[name]) if states else {}
             self._texts |= store.texts(self.now[name])
             for (schema, identifier), state in states.items():
-                self._look(lake, (name, schema, identifier), state, bases)
+                self._look(lake, store, (name, schema, identifier), state, bases)
 
     def _look(
-        self, lake: LakeCatalog, key: RelationKey, state: State, bases: Mapping[RelationKey, Bases]
+        self,
+        lake: LakeCatalog,
+        store: Store,
+        key: RelationKey,
+        state: State,
+        bases: Mapping[RelationKey, Bases],
     ) -> None:
         now = self.now[key[0]]
-        table = lake.table(key[1], key[2], now)
-        if table is None:
+        if lake.table(key[1], key[2], now) is None:
             self.gone.append(key)
             return
-        check = check_target(lake, state, key, self.commits(key[0], state.base_snapshot), now)
-        if state.initialized and not check.stale and not check.modified:
-            self.built[key] = Built(key, table.table_id, state, bases.get(key, {}), check)
+        parts = []
+        for part, kept in store.parts(key, state):
+            commits = self.commits(part[0], state.base_snapshot)
+            check = check_target(lake, kept, part, commits, now)
+            table = lake.table(part[1], part[2], now)
+            if table is None or check.stale or check.modified:
+                return
+            parts.append(Part(part, table.table_id, check))
+        if state.initialized:
+            self.built[key] = Built(key, state, bases.get(key, {}), tuple(parts))
 
     def commits(self, lake: str, since: int) -> Commits:
         """The lake's commits from a snapshot on."""
@@ -132,8 +156,9 @@ class World:
         deletes cannot be told from a delete by metadata.
         """
         for one in self.built.values():
-            if one.check.result is not None:
-                yield Version(one.key[0], one.table_id, one.check.result, one.name)
+            for part in one.parts:
+                if part.check.result is not None:
+                    yield Version(part.key[0], part.table_id, part.check.result, one.name)
             for pin in one.state.pins:
                 lake = self.lake_of(pin)
                 if lake is not None and self._exists(lake, pin.snapshot):

@@ -17,7 +17,7 @@ from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.engine import Engine, RememberingEngine
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.refresh.invocation import Invocation
-from dbt.adapters.dynamic.refresh.state import SCHEMA, State, Store, refresh_id_of
+from dbt.adapters.dynamic.refresh.state import State, Store, refresh_id_of
 from dbt.adapters.dynamic.relation import RelationKey
 
 _WORTH_A_LOOK = 2
@@ -141,9 +141,9 @@ def _remember(
     for (home, schema, name), state in states.items():
         if home == fold(lake.database):
             result = state.result_snapshot or results.get(state.refresh_id)
-            kept = Store(not_remembered, lake).aggregates_name((home, schema, name))
-            names = [(schema, name), *([(SCHEMA, kept)] if state.keeps_aggregates else [])]
-            wanted |= {(*one, at) for one in names for at in (result, now) if at is not None}
+            parts = Store(not_remembered, lake).parts((home, schema, name), state)
+            times = [at for at in (result, now) if at is not None]
+            wanted |= {(*key[1:], at) for key, _ in parts for at in times}
         for pin in state.pins:
             database, schema, name = pin.key
             if database == fold(lake.database):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from dbt_common.exceptions import DbtRuntimeError
@@ -64,7 +64,6 @@ from dbt.adapters.dynamic.refresh.resolver import LakeResolver
 from dbt.adapters.dynamic.refresh.row_counts import counted, grown, lost_rows
 from dbt.adapters.dynamic.refresh.schema_change import refuse_changed_columns
 from dbt.adapters.dynamic.refresh.state import (
-    SCHEMA,
     State,
     Store,
     TargetCheck,
@@ -625,22 +624,20 @@ class Planner:
             return Explained(
                 Reason.TARGET_MODIFIED, "its rows were changed by something else than a refresh"
             )
-        if state.keeps_aggregates and not self._aggregates_as_kept(state, commits, snapshot):
-            table = self._store.aggregates(model.key)
-            return Explained(
-                Reason.TARGET_MODIFIED,
-                f"the table of its aggregates, {table}, was changed by something else than a "
-                "refresh",
-            )
+        for key, kept in self._store.parts(model.key, state)[1:]:
+            if not self._as_kept(key, kept, commits, snapshot):
+                return Explained(
+                    Reason.TARGET_MODIFIED,
+                    f"the table of its aggregates, {'.'.join(key)}, was changed by something else "
+                    "than a refresh",
+                )
         return None
 
-    def _aggregates_as_kept(
-        self, state: State, commits: Mapping[str, Commits], snapshot: int
+    def _as_kept(
+        self, key: RelationKey, kept: State, commits: Mapping[str, Commits], snapshot: int
     ) -> bool:
         """Whether the table of the aggregates' state is as the last refresh left it."""
-        home = self.model.key[0]
-        key = (home, SCHEMA, self._store.aggregates_name(self.model.key))
-        kept = replace(state, row_count=state.aggregate_rows)
+        home = key[0]
         check = check_target(self._catalog, kept, key, commits[home], snapshot)
         if (
             check.stale

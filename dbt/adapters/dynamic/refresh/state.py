@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -286,6 +286,17 @@ class Store:
     def aggregates(self, relation: RelationKey) -> str:
         """The same in full, quoted."""
         return self._name(self.aggregates_name(relation))
+
+    def parts(self, relation: RelationKey, state: State) -> list[tuple[RelationKey, State]]:
+        """The tables that the refreshes of a dynamic table write, each with what the state says.
+
+        The table itself comes first; that of its aggregates' state follows, if that is kept.
+        """
+        parts = [(relation, state)]
+        if state.keeps_aggregates:
+            key = (relation[0], SCHEMA, self.aggregates_name(relation))
+            parts.append((key, replace(state, row_count=state.aggregate_rows)))
+        return parts
 
     def has_fence(self, relation: RelationKey, snapshot: int) -> bool:
         """Whether the fence exists."""
