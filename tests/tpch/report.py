@@ -24,17 +24,20 @@ How to read a cell:
 |---|---|
 | `12 of 11,620 keys` | merged: the rows of 12 groups were deleted and computed again |
 | `40 of 1,000 rows` | merged: 40 rows were removed or added; the result has no key |
+| `12 of 11,620 groups` | merged into the [kept aggregates](aggregates.md) of 12 groups, and the \
+result finished from those |
 | `full, 4 of 5 keys` | over `cardinality_threshold` (30 %): by default built as a whole |
 | `full, LIMIT_UNSUPPORTED` | built as a whole, for the reason code |
 | (empty) | the change does not touch a table that the query reads: `NO_DATA` |
 
 A result of few groups is over the threshold whatever changes: almost any line item touches one of
-the four groups of query 1. That is a decision, not a refusal. The same holds for a result of one
-row (queries 6, 14, 17 and 19). With `refresh_mode: incremental` there is no threshold; so they are
-merged here, and compared like the others.
+the four groups of query 1. That is a decision, not a refusal. With `refresh_mode: incremental`
+there is no threshold; so they are merged here, and compared like the others.
 
-Queries 2, 3, 10, 18 and 21 end in `LIMIT`, so they are built as a whole after each change.
-Without it, in the lines marked *, they are merged.
+At this scale factor aggregates are only kept with `refresh_mode: incremental`; here they are kept
+as at a larger one. Without them a result of one row is over the threshold, too. Queries 2, 3, 10,
+18 and 21 end in `LIMIT`; those without kept aggregates are built as a whole after each change.
+Without the `LIMIT`, in the lines marked *, they are merged.
 """
 
 

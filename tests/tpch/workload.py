@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dbt.adapters.dynamic.config import DynamicTableConfig
-from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge
+from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, StateMerge
 from dbt.adapters.dynamic.lake.changes import ChangeKind, compare
 from dbt.adapters.dynamic.lake.extensions import load_extension
 from dbt.adapters.dynamic.names import quoted
@@ -122,6 +122,18 @@ class Workload:
         rows = self.lake.rows("SELECT query_nr, query FROM tpch_queries()")
         return {number: query.strip().rstrip(";") for number, query in rows}
 
+    def build(self, sql: str, target: str) -> None:
+        """Create a table as it was before all changes, and the state of its aggregates."""
+        first = self.steps[0].old
+        state = self.lake.compile(self.lake.inline(sql, first)).state
+        if state is None:
+            self.evaluate(sql, first, target)
+        else:
+            self._execute(
+                f"CREATE OR REPLACE TEMP TABLE state AS {lower(state.groups.text)}",
+                f"CREATE OR REPLACE TEMP TABLE {target} AS {state.result('state')}",
+            )
+
     def evaluate(self, sql: str, snapshot: int, into: str) -> None:
         """Create a table with what a query gives on independent copies of the tables."""
         self._execute(
@@ -155,8 +167,9 @@ class Workload:
         }
         if all(change.kind is ChangeKind.UNCHANGED for change in changes.values()):
             return ""
+        compiled = self.lake.compile(query)
         try:
-            merge = self.lake.compile(query).merge(changes)
+            merge = (compiled.state or compiled).merge(changes)
         except NotIncremental as refusal:
             self._execute(f"CREATE OR REPLACE TEMP TABLE {target} AS {lower(query.at())}")
             return f"full, {refusal.reason.code}"
@@ -168,6 +181,11 @@ class Workload:
             affected = self._count(f"SELECT sum(abs(dbt_dynamic_weight)) FROM ({merge.delta})")
             total = self._count(f"SELECT count(*) FROM {target}")
             did = self._figures(affected, total, "rows", over_threshold(affected, total, config))
+        elif isinstance(merge, StateMerge):
+            affected = self._count(f"SELECT count(*) FROM ({merge.groups.affected})")
+            total = self._count("SELECT count(*) FROM state")
+            over = over_threshold(affected, total, config) if merge.keys else None
+            did = self._figures(affected, total, "groups", over)
         else:
             assert isinstance(merge, KeyMerge)
             affected = self._count(f"SELECT count(*) FROM ({merge.affected})")
@@ -213,6 +231,5 @@ def run_query(workload: Workload, sql: str) -> dict[str, str]:
     Returns:
         What happened, by change.
     """
-    first = workload.steps[0].old
-    workload.evaluate(sql, first, "maintained")
+    workload.build(sql, "maintained")
     return {step.name: workload.refresh(sql, step, "maintained") for step in workload.steps}

@@ -266,13 +266,11 @@ class AggregateState:
         groups: the query for it.
         keys: see `StateMerge`.
         result: see `StateMerge`.
-        one_group: see `StateMerge`.
     """
 
     groups: Compiled
     keys: tuple[str, ...]
     result: Callable[[str], str]
-    one_group: bool
 
     def merge(self, changes: Mapping[SourceKey, SourceChange]) -> StateMerge:
         """How to bring the state and the table to the new versions; see `Compiled.merge`."""
@@ -283,7 +281,6 @@ class AggregateState:
             self.groups.top.columns,
             self.keys,
             self.result,
-            self.one_group,
             feeds=merge.feeds,
         )
 
@@ -448,7 +445,7 @@ def _state(
     found = builder.describe(result(f"(\n{groups.text}\n)"))
     if found != tuple(compiled.types.values()):
         return None
-    return AggregateState(groups, tuple(shown.values()), result, not keyed.keys)
+    return AggregateState(groups, tuple(shown.values()), result)
 
 
 def _not_bound(error: Exception) -> NotIncremental:

@@ -103,14 +103,12 @@ class StateMerge(FromFeeds):
             from theirs. (): all rows from all.
         result: from the name of a table with rows of it, as SQL, to the SQL for the result's rows;
             the model's columns in the model's order.
-        one_group: all rows of the sources are one group.
     """
 
     groups: AggregateMerge
     columns: tuple[str, ...]
     keys: tuple[str, ...]
     result: Callable[[str], str]
-    one_group: bool
 
 
 Merge = Append | BagMerge | KeyMerge | StateMerge

@@ -353,7 +353,7 @@ class Merging:
         found, total = (int(value) for value in self._outcome.row()[:2])
         without_nulls = self._without_nulls(groups.keys)
         self._outcome.affected_keys, self._outcome.total_keys = found, total
-        if not merge.one_group:  # whose share says nothing
+        if merge.keys:  # else they are no keys of the table
             self.gave_up = over_threshold(found, total, self._model.config)
         self.gave_up = self.gave_up or self._other_types(affected, groups.keys, target)
         if self.gave_up is not None:
