@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dbt.adapters.dynamic.impl import DynamicAdapter
 from dbt.adapters.dynamic.refresh import merging
 from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
@@ -496,3 +500,107 @@ def test_self_check_of_a_bag(project: LakeProject) -> None:
     )
     assert response["reason"] == "of 2 rows to remove 1 were found in the table"
     assert project.sql("SELECT count(*) FROM main.bag") == [(398,)]
+
+
+def files_read(monkeypatch: pytest.MonkeyPatch, profile: Path) -> dict[tuple[str, str], list[int]]:
+    """How many files of each table the statements of a refresh open.
+
+    Args:
+        monkeypatch: pytest's.
+        profile: a file for DuckDB's profiles.
+
+    Returns:
+        By the first word of the statement and the table, for each scan. Filled by refreshes.
+    """
+    found: dict[tuple[str, str], list[int]] = {}
+    run = DynamicAdapter.dynamic_table_rows
+
+    def look(step: dict[str, Any], word: str) -> None:
+        extra = step.get("extra_info") or {}
+        if "Total Files Read" in extra:
+            key = word, extra["Table"]
+            found.setdefault(key, []).append(int(extra["Total Files Read"]))
+        for child in step.get("children", []):
+            look(child, word)
+
+    def profiled(self: DynamicAdapter, sql: str) -> list[tuple[Any, ...]]:
+        run(self, "PRAGMA enable_profiling = 'json'")
+        run(self, f"PRAGMA profiling_output = '{profile}'")
+        try:
+            return run(self, sql)
+        finally:
+            run(self, "PRAGMA disable_profiling")
+            if profile.exists():
+                look(json.loads(profile.read_text()), sql.split()[0])
+                profile.unlink()
+
+    monkeypatch.setattr(DynamicAdapter, "dynamic_table_rows", profiled)
+    return found
+
+
+@pytest.mark.parametrize("config", [{}, {"deduplicate": True}], ids=["", "deduplicate"])
+def test_only_files_with_affected_keys_are_read(
+    project: LakeProject, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]
+) -> None:
+    """DuckLake opens the files of the table and of its source that may hold the keys."""
+    project.source("orders", ORDERS)
+    day = "DATE '2024-01-01' + (id // 50)::INTEGER"
+    project.sql(
+        f"CREATE TABLE raw.dated AS SELECT {day} AS day, id % 2 AS kind, amount FROM raw.orders",
+        "ALTER TABLE raw.dated SET PARTITIONED BY (day)",
+        "CREATE OR REPLACE TABLE raw.orders AS FROM raw.dated LIMIT 0",
+        "ALTER TABLE raw.orders SET PARTITIONED BY (day)",
+        "INSERT INTO raw.orders FROM raw.dated",
+    )
+    query = (
+        "SELECT day, kind, sum(amount) AS total, count(DISTINCT amount) AS amounts "
+        "FROM {{ source('raw', 'orders') }} GROUP BY day, kind"
+    )
+    project.model("by_day", query, partitioned_by=["day"], **config)
+    project.run()
+    for change in (
+        "INSERT INTO raw.orders SELECT DATE '2024-01-07', 0, i FROM range(30) r(i)",
+        # The keys that hold a NULL are compared otherwise; there the days still are with "=".
+        "INSERT INTO raw.orders VALUES (DATE '2024-01-07', NULL, 5)",
+    ):
+        project.sql(change)
+        found = files_read(monkeypatch, project.folder / "profile.json")
+        response = project.run()["by_day"]
+        monkeypatch.undo()
+        assert response["strategy"] == "affected_keys"
+        # By the statement that removes the rows, or finds those that differ; and by the check.
+        computing, removing = ("create", "create") if config else ("insert", "delete")
+        assert max(found[computing, "orders"]) == 2
+        assert set(found[removing, "by_day"]) == {1}
+        assert min(found["select", "by_day"]) == 1
+
+
+@pytest.mark.parametrize("deduplicate", [False, True], ids=["", "deduplicate"])
+def test_little_memory(
+    make_project: Callable[..., LakeProject], monkeypatch: pytest.MonkeyPatch, deduplicate: bool
+) -> None:
+    """What a refresh keeps in temporary tables goes to disk where memory does not suffice."""
+    project = make_project(settings={"memory_limit": "90MB"})
+    project.source("events", "SELECT i % 600_000 AS k, i % 7 AS v FROM range(1_200_000) r(i)")
+    for name, shown in (("sums", "sum(v) AS shown"), ("lists", "max(v) + 1 AS shown")):
+        query = (
+            f"SELECT k, count(*) AS n, {shown} FROM {{{{ source('raw', 'events') }}}} GROUP BY k"
+        )
+        project.model(name, query, refresh_mode="incremental", deduplicate=deduplicate)
+    project.run()
+    project.sql("INSERT INTO raw.events SELECT i, 9 FROM range(300_000) r(i)")
+    spilled: list[int] = []
+    run = DynamicAdapter.dynamic_table_rows
+
+    def watched(self: DynamicAdapter, sql: str) -> list[tuple[Any, ...]]:
+        rows = run(self, sql)
+        disk = "SELECT coalesce(sum(temporary_storage_bytes), 0) FROM duckdb_memory()"
+        spilled.append(int(run(self, disk)[0][0]))
+        return rows
+
+    monkeypatch.setattr(DynamicAdapter, "dynamic_table_rows", watched)
+    responses = project.run()
+    strategies = {name: response["strategy"] for name, response in responses.items()}
+    assert strategies == {"sums": "merge_aggregates", "lists": "affected_keys"}
+    assert {response["affected_keys"] for response in responses.values()} == {300_000}
+    assert max(spilled) > 0, "memory sufficed; this shows nothing"

@@ -9,13 +9,11 @@
     select {{ dynamic_table_columns(stage.columns) }}, 1 as weight
     from {{ dynamic_table_quote(stage.rows) }}
     union all
-    select {{ dynamic_table_columns(stage.columns) }}, -1 as weight
+    select {{ dynamic_table_columns(stage.columns, 'target') }}, -1 as weight
     from {{ stage.target }} as target
     {%- if stage.affected %}
-    where exists (
-      select 1 from {{ dynamic_table_quote(stage.affected) }} as affected
-      where {{ dynamic_table_match_keys(stage.keys, 'affected', 'target', stage.without_nulls) }}
-    )
+    semi join {{ dynamic_table_quote(stage.affected) }} as affected
+      on {{ dynamic_table_match_keys(stage.keys, 'affected', 'target', stage.without_nulls) }}
     {%- endif %}
   )
   group by {{ dynamic_table_columns(stage.columns) }}
