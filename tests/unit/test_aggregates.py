@@ -114,3 +114,50 @@ def test_a_group_that_the_table_lacks_is_computed(t: Lake) -> None:
     merge = t.compile(t.inline(query)).merge({KEY: t.change(pin)})
     apply(t.connection, "target", merge)
     assert t.rows("FROM target WHERE k = 1") == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("join", "statements", "only_added"),
+    [
+        (
+            "JOIN",
+            ["INSERT INTO t VALUES (1, 3, 'b'), (1, 3, 'b'), (NULL, 0, 'x'), (9, 1, 'n')"],
+            1,
+        ),
+        (
+            "JOIN",
+            ["INSERT INTO t VALUES (2, 1, 'a')", "INSERT INTO u VALUES ('a', 4), ('z', 1)"],
+            1,
+        ),
+        ("LEFT JOIN", ["INSERT INTO t VALUES (2, 1, 'no')"], 1),
+        # A row that finds a partner is no longer there without one.
+        ("LEFT JOIN", ["INSERT INTO u VALUES ('q', 4), ('q', 4)"], 0),
+        ("ANTI JOIN", ["INSERT INTO u VALUES ('q', 4)"], 0),
+        ("JOIN", ["INSERT INTO t VALUES (1, 3, 'b')", "DELETE FROM t WHERE s = 'x'"], 0),
+        ("JOIN", ["INSERT INTO u VALUES ('b', 7)", "UPDATE t SET v = v + 1 WHERE k = 1"], 0),
+    ],
+)
+def test_rows_that_were_only_added(
+    t: Lake, join: str, statements: list[str], only_added: int
+) -> None:
+    """Added rows alone are not netted, and what was taken away is not kept in mind."""
+    t.run(
+        "CREATE TABLE u (s VARCHAR, w INTEGER)",
+        "INSERT INTO u VALUES ('a', 1), ('b', 2), ('b', 3), ('x', NULL), ('n', -4)",
+    )
+    weighed = "v" if join == "ANTI JOIN" else "w"
+    query = (
+        "SELECT k, count(*) AS n, count(v) AS v, count(*) FILTER (v > 2) AS many, "
+        f"sum({weighed}) AS total, min({weighed}) AS least, max(t.s) AS last "
+        f"FROM t {join} u ON t.s = u.s GROUP BY k"
+    )
+    t.rows(f"CREATE OR REPLACE TEMP TABLE target AS FROM ({query})")
+    pins = {("lake", "main", name): t.pin(name) for name in ("t", "u")}
+    t.run(*statements)
+    changes = {key: t.change(pin) for key, pin in pins.items()}
+    merge = t.compile(t.inline(query)).merge(changes)
+    assert isinstance(merge, AggregateMerge)
+    assert ("dbt_dynamic_removed" not in merge.affected) is bool(only_added)
+    apply(t.connection, "target", merge)
+    for one, other in (("target", f"({query})"), (f"({query})", "target")):
+        assert t.rows(f"FROM {one} EXCEPT ALL FROM {other}") == []

@@ -173,11 +173,15 @@ class Compiled:
         statement: Statement,
         changes: Mapping[SourceKey, SourceChange],
     ) -> AggregateMerge:
-        groups = aggregates.changed_groups(keyed_by.node, shown, statement)
+        (source,) = keyed_by.node.inputs
+        only_added = _only_adds(source, statement)
+        groups = aggregates.changed_groups(keyed_by.node, shown, statement, only_added)
         again = self._key_merge(keyed_by.names, statement.write(groups), True, changes)
 
         def merged(table: str, target: str, without_nulls: frozenset[str]) -> str:
-            return aggregates.merged(quoted(table), target, keyed_by.node, shown, without_nulls)
+            return aggregates.merged(
+                quoted(table), target, keyed_by.node, shown, without_nulls, only_added
+            )
 
         return AggregateMerge(again.keys, again.affected, again.recomputed, True, merged)
 

@@ -32,10 +32,13 @@ _INTEGERS = (
     "HUGEINT",
 )
 _ORDERED = ("BOOLEAN", "DATE", "DECIMAL", "TIMESTAMP", "UUID", "VARCHAR", *_INTEGERS)
-# What was taken from a value can be taken back from it, by the second.
+# What came is added to these, and what went can be taken from them.
 _REVERSIBLE = {
-    "sum": "coalesce({old}, 0) + coalesce({plus}, 0) - coalesce({minus}, 0)",
-    "bit_xor": "xor(xor(coalesce({old}, 0), coalesce({plus}, 0)), coalesce({minus}, 0))",
+    "sum": ("coalesce({old}, 0) + coalesce({plus}, 0)", "{value} - coalesce({minus}, 0)"),
+    "bit_xor": (
+        "xor(coalesce({old}, 0), coalesce({plus}, 0))",
+        "xor({value}, coalesce({minus}, 0))",
+    ),
 }
 # Of the others: the new value if nothing was taken away that no other row gives, and whether that
 # is so for values that were taken away.
@@ -101,32 +104,36 @@ def exact_scale(kind: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def changed_groups(keyed: Keyed, shown: Sequence[Shown], relations: Relations) -> str:
+def changed_groups(
+    keyed: Keyed, shown: Sequence[Shown], relations: Relations, only_added: bool
+) -> str:
     """The affected keys, each once, with what their changed rows add up to, as a query.
 
     Args:
         keyed: the groups; their input changed.
         shown: the columns of the result.
         relations: where the delta goes.
+        only_added: the input's changed rows were all added. Then they stand for themselves, with
+            the weight 1: nothing cancels out, and nothing of what disappeared is kept in mind.
     """
     (source,) = keyed.inputs
-    rows = netted(source.columns, f"SELECT *\nFROM {relations.delta(source)}")
     weight = quoted(keyed.alias, WEIGHT)
+    sides = {_ADDED: ""} if only_added else {_ADDED: f"{weight} > 0", _REMOVED: f"{weight} < 0"}
     values = [f"{quoted(keyed.alias, key)} AS {quoted(name)}" for key, name in _keys(keyed, shown)]
-    for what, sign in ((_ADDED, ">"), (_REMOVED, "<")):
-        side = f"{weight} {sign} 0"
-        values.append(f"count(*) FILTER ({side}) AS {quoted(what)}")
+    for what, side in sides.items():
+        if not only_added:
+            values.append(f"count(*){_filter(side)} AS {quoted(what)}")
         for number, aggregate in _aggregates(shown).items():
-            where = f"{side} AND ({aggregate.condition})" if aggregate.condition else side
+            where = _filter(side, aggregate.condition)
             argument = aggregate.argument or "*"
-            values.append(
-                f"{aggregate.function}({argument}) FILTER ({where}) AS {_part(what, number)}"
-            )
+            values.append(f"{aggregate.function}({argument}){where} AS {_part(what, number)}")
             if aggregate.function in _REVERSIBLE:
-                values.append(
-                    f"count({argument}) FILTER ({where}) AS {_part(what, number, 'values')}"
-                )
+                values.append(f"count({argument}){where} AS {_part(what, number, 'values')}")
     by = ", ".join(quoted(keyed.alias, key) for key, _ in _keys(keyed, shown))
+    delta = relations.delta(source)
+    if only_added:
+        return f"SELECT {', '.join(values)}\nFROM {delta} AS {quoted(keyed.alias)}\nGROUP BY {by}"
+    rows = netted(source.columns, f"SELECT *\nFROM {delta}")
     return (
         f"SELECT {', '.join(values)}\nFROM (\n"
         f'  SELECT "net".*\n  FROM (\n{indented(indented(rows))}\n  ) AS "net", '
@@ -136,7 +143,12 @@ def changed_groups(keyed: Keyed, shown: Sequence[Shown], relations: Relations) -
 
 
 def merged(
-    groups: str, target: str, keyed: Keyed, shown: Sequence[Shown], without_nulls: frozenset[str]
+    groups: str,
+    target: str,
+    keyed: Keyed,
+    shown: Sequence[Shown],
+    without_nulls: frozenset[str],
+    only_added: bool,
 ) -> str:
     """The new rows of the affected keys, as far as they are certain, as a query.
 
@@ -146,10 +158,14 @@ def merged(
         keyed: the groups.
         shown: the columns of the result.
         without_nulls: the key columns that hold no NULL in `groups`.
+        only_added: as `changed_groups` was told.
     """
     added, removed = quoted("g", _ADDED), quoted("g", _REMOVED)
     names = _key_names(shown)
-    rows, certain, alive = [], [], [f"{removed} = 0", f"{added} > 0"]
+    rows: list[str] = []
+    certain: list[str] = []  # whatever came and went
+    followed: list[str] = []  # though something went
+    alive = [f"{removed} = 0", f"{added} > 0"]
     gone = "FALSE"
     for number, column in enumerate(shown):
         aggregate = column.aggregate
@@ -160,50 +176,57 @@ def merged(
         old = quoted("t", column.name)
         plus, minus = (f'"g".{_part(what, number)}' for what in (_ADDED, _REMOVED))
         if aggregate.function == "count":
-            value = _counted(number, shown)
+            value = _counted(number, shown, only_added)
             alive.append(f"{value} > 0")
-            if not aggregate.argument and not aggregate.condition:
+            if not aggregate.argument and not aggregate.condition and not only_added:
                 gone = f"{value} = 0"
         elif aggregate.function in _REVERSIBLE:
             came, went = (f'"g".{_part(what, number, "values")}' for what in (_ADDED, _REMOVED))
-            value = _REVERSIBLE[aggregate.function].format(old=old, plus=plus, minus=minus)
-            values = _count_of(aggregate, shown)
-            if values is None:
-                certain.append(f"({went} = 0 OR {value} <> 0)")
-                alive.append(f"coalesce({value} <> 0, FALSE)")
-                none = ""
-            else:
-                none = f"WHEN {_counted(values, shown)} = 0 THEN NULL "
-            value = f"CASE WHEN {came} = 0 AND {went} = 0 THEN {old} {none}ELSE {value} END"
+            add, take = _REVERSIBLE[aggregate.function]
+            value = add.format(old=old, plus=plus)
+            none = f"WHEN {came} = 0 THEN {old} "
+            if not only_added:
+                value = take.format(value=value, minus=minus)
+                none = f"WHEN {came} = 0 AND {went} = 0 THEN {old} "
+                values = _count_of(aggregate, shown)
+                if values is None:
+                    followed.append(f"({went} = 0 OR {value} <> 0)")
+                    alive.append(f"coalesce({value} <> 0, FALSE)")
+                else:
+                    none += f"WHEN {_counted(values, shown, only_added)} = 0 THEN NULL "
+            value = f"CASE {none}ELSE {value} END"
         else:
             value, not_it, again = (
                 text.format(old=old, plus=plus, minus=minus)
                 for text in _LASTING[aggregate.function]
             )
-            certain.append(
+            followed.append(
                 f"({minus} IS NULL OR coalesce({not_it}, FALSE) OR coalesce({again}, FALSE))"
             )
         if column.kind == "HUGEINT":
             certain.append(f"coalesce(abs({old}) < {_EXACT_UP_TO}, TRUE)")
         rows.append(f"CAST({value} AS {column.kind}) AS {quoted(column.name)}")
-    certain += [f"({' OR '.join(alive)})", f"({quoted('t', _HERE)} OR {removed} = 0)"]
+    if not only_added:
+        followed += [f"({' OR '.join(alive)})", f"({quoted('t', _HERE)} OR {removed} = 0)"]
+        certain += followed
     same = " AND ".join(
         f"{quoted('t', name)} {same_as(name in without_nulls)} {quoted('g', name)}"
         for _, name in _keys(keyed, shown)
     )
     return (
         f"SELECT {', '.join(rows)},\n"
-        f"  {gone} OR ({' AND '.join(certain)}) IS TRUE AS {quoted(CERTAIN)},\n"
+        f"  {gone} OR ({' AND '.join(certain) or 'TRUE'}) IS TRUE AS {quoted(CERTAIN)},\n"
         f"  {gone} AS {quoted(GONE)}\n"
         f'FROM {groups} AS "g"\n'
         f'LEFT JOIN (SELECT *, TRUE AS {quoted(_HERE)} FROM {target}) AS "t" ON {same}'
     )
 
 
-def _counted(number: int, shown: Sequence[Shown]) -> str:
+def _counted(number: int, shown: Sequence[Shown], only_added: bool) -> str:
     """The new value of a count, as SQL."""
     plus, minus = (f'"g".{_part(what, number)}' for what in (_ADDED, _REMOVED))
-    return f"coalesce({quoted('t', shown[number].name)}, 0) + {plus} - {minus}"
+    less = "" if only_added else f" - {minus}"
+    return f"coalesce({quoted('t', shown[number].name)}, 0) + {plus}{less}"
 
 
 def _count_of(aggregate: Aggregate, shown: Sequence[Shown]) -> int | None:
@@ -228,6 +251,12 @@ def _aggregates(shown: Sequence[Shown]) -> Mapping[int, Aggregate]:
         for number, column in enumerate(shown)
         if column.aggregate is not None
     }
+
+
+def _filter(*conditions: str) -> str:
+    """The FILTER of an aggregate by the conditions that there are."""
+    given = [f"({condition})" for condition in conditions if condition]
+    return f" FILTER ({' AND '.join(given)})" if given else ""
 
 
 def _part(what: str, number: int, of: str = "") -> str:
