@@ -92,7 +92,8 @@ def test_every_way_of_merging(project: LakeProject) -> None:
     }
     script = (project.folder / "target/run/test/models/by_key.sql").read_text()
     computed, written = script.index("create temporary table"), script.index("delete from")
-    assert "dbt_dynamic_rows_" in script[computed:written], "rows are computed before the turn"
+    assert "dbt_dynamic_merged_" in script[computed:written], "rows are computed before the turn"
+    assert "dbt_dynamic_rows_" not in script, "no row had to be computed again, and none is copied"
 
 
 def test_table_that_is_changed_while_it_is_computed(

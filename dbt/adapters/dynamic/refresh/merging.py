@@ -243,12 +243,14 @@ class Merging:
         )
         if self.gave_up is not None:
             return
-        query = merge.recomputed(affected, without_nulls)
+        query, at_hand = merge.recomputed(affected, without_nulls), False
         if isinstance(merge, AggregateMerge):
-            query = yield from self._merged(
+            query, at_hand = yield from self._merged(
                 merge, affected, without_nulls, str(self._target), self._columns
             )
-        yield from self._replace_keys(query, affected, merge.keys, without_nulls, merge.unique)
+        yield from self._replace_keys(
+            query, affected, merge.keys, without_nulls, merge.unique, at_hand
+        )
 
     def _replace_keys(
         self,
@@ -257,13 +259,24 @@ class Merging:
         keys: tuple[str, ...],
         without_nulls: frozenset[str],
         unique: bool,
+        at_hand: bool,
     ) -> Iterator[Stage]:
-        """Write the new rows of the affected keys, and look for keys that stand there twice."""
+        """Write the new rows of the affected keys, and look for keys that stand there twice.
+
+        Args:
+            query: for the rows.
+            affected: the table of the affected keys.
+            keys: its columns.
+            without_nulls: those of them that hold no NULL.
+            unique: a key has one row at most.
+            at_hand: the query reads nothing but what was computed already.
+        """
         config = self._model.config
         if config.deduplicate:
             yield from self._difference(query, affected, keys, without_nulls)
         else:
-            query = yield from self._computed(query)
+            if not at_hand:
+                query = yield from self._computed(query)
             self._begin_to_write()
             yield DeleteKeys(self._target, affected, keys, without_nulls)
             self._outcome.deleted()
@@ -286,8 +299,8 @@ class Merging:
         without_nulls: frozenset[str],
         target: str,
         columns: tuple[str, ...],
-    ) -> Generator[Stage, None, str]:
-        """Merge what can be; returns the query for the new rows of all affected groups.
+    ) -> Generator[Stage, None, tuple[str, bool]]:
+        """Merge what can be.
 
         Args:
             merge: how.
@@ -295,22 +308,27 @@ class Merging:
             without_nulls: its keys that hold no NULL.
             target: the table with the groups.
             columns: its columns.
+
+        Returns:
+            The query for the new rows of all affected groups, and whether it reads nothing but
+            what was computed already.
         """
         rows = self._name("merged")
         yield Recompute(rows, merge.merged(affected, target, without_nulls))
         if self._other_types(rows, columns, target) is not None:
-            return merge.recomputed(affected, without_nulls)
+            return merge.recomputed(affected, without_nulls), False
         yield CountUncertain(rows)
         query = (
             f"SELECT {listed(columns)}\nFROM {quoted(rows)}\n"
             f"WHERE {quoted(CERTAIN)} AND NOT {quoted(GONE)}"
         )
-        if self._outcome.row()[0]:
+        uncertain_groups = bool(self._outcome.row()[0])
+        if uncertain_groups:
             again = self._name("again")
             uncertain = f"FROM {quoted(rows)} WHERE NOT {quoted(CERTAIN)}"
             yield AffectedKeys(again, f"SELECT {listed(merge.keys)} {uncertain}")
             query += f"\nUNION ALL\nFROM (\n{merge.recomputed(again, without_nulls)}\n)"
-        return query
+        return query, not uncertain_groups
 
     def _difference(
         self,
@@ -347,7 +365,7 @@ class Merging:
     def _from_aggregates(self, merge: StateMerge) -> Iterator[Stage]:
         """Merge into the table of the aggregates' state, and finish the result from that."""
         groups, target = merge.groups, self._aggregates
-        affected, rows = self._name("affected"), self._name("group_rows")
+        affected = self._name("affected")
         yield AffectedKeys(affected, groups.affected)
         yield CountKeys(target, affected, groups.keys, groups.unique)
         found, total = (int(value) for value in self._outcome.row()[:2])
@@ -358,15 +376,17 @@ class Merging:
         self.gave_up = self.gave_up or self._other_types(affected, groups.keys, target)
         if self.gave_up is not None:
             return
-        query = yield from self._merged(groups, affected, without_nulls, target, merge.columns)
-        yield Recompute(rows, query)
-        self.gave_up = self._other_types(rows, merge.columns, target)
-        if self.gave_up is not None:
-            return
+        query, at_hand = yield from self._merged(
+            groups, affected, without_nulls, target, merge.columns
+        )
+        if not at_hand:
+            rows = self._name("group_rows")
+            yield Recompute(rows, query)
+            query = f"FROM {quoted(rows)}"
         self._begin_to_write()
         yield DeleteKeys(target, affected, groups.keys, without_nulls)
         removed = self._outcome.changed_rows()
-        yield Insert(target, merge.columns, f"FROM {quoted(rows)}")
+        yield Insert(target, merge.columns, query)
         added = self._outcome.changed_rows()
         if self._outcome.aggregate_rows is not None:
             self._outcome.aggregate_rows += added - removed
@@ -374,8 +394,10 @@ class Merging:
         if self._outcome.row()[0]:
             raise SelfCheckFailed(f"a key stands in {target} more than once after the merge")
         if merge.keys:
-            query = merge.result(quoted(rows))
-            yield from self._replace_keys(query, affected, merge.keys, without_nulls, True)
+            result = merge.result(f"(\n{query}\n)")
+            yield from self._replace_keys(
+                result, affected, merge.keys, without_nulls, unique=True, at_hand=True
+            )
         else:
             yield from self._difference(merge.result(target), None)
             yield from self.check_unique_key()
