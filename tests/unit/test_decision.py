@@ -56,6 +56,30 @@ def _of(decision: Decision) -> tuple[RefreshAction, Strategy, Reason]:
     return decision.action, decision.strategy, decision.reason.code
 
 
+def test_kept_aggregates(lab: Lab) -> None:
+    """They are merged into only if they are defined as they are now."""
+    top = "SELECT customer, count(*) AS n FROM orders GROUP BY customer ORDER BY n LIMIT 3"
+    total = "SELECT max(customer) + 1 AS m FROM orders"
+    limited, plain = (lab.compile(lab.shown(sql)) for sql in (top, total))
+    for compiled, sql in ((limited, top), (plain, total)):
+        assert compiled.state is not None
+        kept = compiled.state.fingerprint
+        otherwise_pinned = lab.compile(lab.inline(sql)).state
+        assert otherwise_pinned is not None
+        assert otherwise_pinned.fingerprint == kept
+        merged = decide(_facts(compiled, aggregates=kept))
+        assert _of(merged)[1:] == (Strategy.MERGE_AGGREGATES, Reason.SOURCE_CHANGED)
+        stale = decide(_facts(compiled, aggregates="other"))
+        assert _of(stale) == (RefreshAction.REINITIALIZE, Strategy.FULL, Reason.STATE_STALE)
+    assert _of(decide(_facts(plain, aggregates="")))[1] is Strategy.AFFECTED_KEYS
+    for unknown in ("", None):
+        full = decide(_facts(limited, aggregates=unknown))
+        assert _of(full)[2] is Reason.LIMIT_UNSUPPORTED
+        assert ("not kept" in full.reason.text) is (unknown == "")
+    with pytest.raises(NotIncremental):
+        decide(_facts(limited, aggregates="", config=STRICT))
+
+
 @pytest.mark.parametrize("kind", [ChangeKind.INSERTS, ChangeKind.CHANGES])
 def test_a_changed_source_is_merged(kind: ChangeKind, compiled: Compiled) -> None:
     decision = decide(_facts(compiled, changes={ORDERS: _change(kind)}))

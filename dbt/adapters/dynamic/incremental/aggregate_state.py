@@ -24,6 +24,7 @@ from dbt.adapters.dynamic.incremental.nodes import (
     Union,
     children,
     marker,
+    walk,
 )
 from dbt.adapters.dynamic.incremental.rules.aggregates import exact_scale
 from dbt.adapters.dynamic.names import quoted
@@ -78,16 +79,7 @@ def only_grouping(top: Node) -> Keyed | None:
 
 
 def _groups_below(keyed: Keyed) -> bool:
-    seen: set[int] = set()
-    todo = list(children(keyed))
-    while todo:
-        node = todo.pop()
-        if id(node) not in seen:
-            seen.add(id(node))
-            if isinstance(node, Keyed) and node.alias:
-                return True
-            todo += children(node)
-    return False
+    return any(isinstance(one, Keyed) and one.alias and one is not keyed for one in walk(keyed))
 
 
 def split(

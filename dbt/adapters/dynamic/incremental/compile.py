@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 from sqlglot import exp
 
@@ -51,6 +55,7 @@ Changed = Callable[[Node], bool]
 # DuckDB binds each CTE inside of the one before it, and allows 1,000 levels with what the
 # expressions take (max_expression_depth). Long before that a whole build is the faster way.
 _MOST_CTES = 500
+_PIN = re.compile(rf" {SYSTEM_TIME} SNAPSHOT \d+")
 # Why no change can be followed to a result that may be finished from the state of aggregates.
 _LAST_STEPS = (
     Reason.LIMIT_UNSUPPORTED,
@@ -72,8 +77,8 @@ class Compiled:
         settled: what DuckDB may decide one way or the other was written down (see `text`): the
             order of window functions, NULLs in an ASOF join.
         grouped: DuckDB's types of the columns of the groups that the result shows, if it does.
-        state: what can be kept to finish the result from, where that gains anything.
         only_finished: why no change can be followed to the result itself, or None.
+        make_state: see `state`; it asks DuckDB's binder.
     """
 
     top: Node
@@ -82,8 +87,13 @@ class Compiled:
     unique_key: tuple[str, ...]
     settled: bool
     grouped: Mapping[str, str]
-    state: AggregateState | None = None
     only_finished: Explained | None = None
+    make_state: Callable[[], AggregateState | None] = lambda: None
+
+    @cached_property
+    def state(self) -> AggregateState | None:
+        """What can be kept to finish the result from, where that gains anything."""
+        return self.make_state()
 
     @property
     def text(self) -> str:
@@ -276,6 +286,12 @@ class AggregateState:
     keys: tuple[str, ...]
     result: Callable[[str], str]
 
+    @property
+    def fingerprint(self) -> str:
+        """What defines it: another version of this package may keep something else."""
+        text = _PIN.sub("", self.groups.text)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def merge(self, changes: Mapping[SourceKey, SourceChange]) -> StateMerge:
         """How to bring the state and the table to the new versions; see `Compiled.merge`."""
         merge = self.groups.merge(changes)
@@ -373,19 +389,23 @@ def _compile(
         )
         if only_finished is None:
             compiled.check()
-        state = _state(compiled, builder, engine.rounds_averages_twice)
-        return replace(compiled, state=state), builder.correlated
+        make = partial(_state, compiled, builder, engine.rounds_averages_twice)
+        return replace(compiled, make_state=make), builder.correlated
+
+    def build_otherwise(refusal: NotIncremental) -> tuple[Compiled, bool]:
+        if refusal.reason.code is Reason.NONDETERMINISTIC:
+            return build(settle=True)
+        if refusal.reason.code in _LAST_STEPS:
+            with suppress(NotIncremental):
+                found = build(settle=True, only_finished=refusal.reason)
+                if found[0].state is not None:
+                    return found
+        raise refusal
 
     try:
         compiled, correlated = build(settle=False)
     except NotIncremental as refusal:
-        code = refusal.reason.code
-        if code not in (Reason.NONDETERMINISTIC, *_LAST_STEPS):
-            raise
-        last = refusal.reason if code in _LAST_STEPS else None
-        compiled, correlated = _or(refusal if last else None, lambda: build(True, last))
-        if last and compiled.state is None:
-            raise
+        compiled, correlated = build_otherwise(refusal)
     found = describe(compiled.text)
     if correlated:  # DuckDB cannot plan all of them with CTEs inside
         try:
@@ -395,18 +415,6 @@ def _compile(
     if [kind for _, kind in wanted] != [kind for _, kind in found]:
         raise _other_columns()
     return compiled
-
-
-def _or(
-    refusal: NotIncremental | None, build: Callable[[], tuple[Compiled, bool]]
-) -> tuple[Compiled, bool]:
-    """What is built, or an earlier refusal, if there was one, where it cannot be."""
-    try:
-        return build()
-    except NotIncremental:
-        if refusal is not None:
-            raise refusal from None
-        raise
 
 
 def _state(

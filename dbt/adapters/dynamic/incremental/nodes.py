@@ -234,8 +234,8 @@ def children(node: Node) -> tuple[Node, ...]:
     return () if isinstance(node, Scan) else node.inputs
 
 
-def scans(node: Node) -> Iterator[Scan]:
-    """All tables below a node, each node once."""
+def walk(node: Node) -> Iterator[Node]:
+    """A node and all below it, each once."""
     seen: set[int] = set()
     todo = [node]
     while todo:
@@ -243,9 +243,13 @@ def scans(node: Node) -> Iterator[Scan]:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if isinstance(node, Scan):
-            yield node
+        yield node
         todo.extend(children(node))
+
+
+def scans(node: Node) -> Iterator[Scan]:
+    """All tables below a node, each once."""
+    return (one for one in walk(node) if isinstance(one, Scan))
 
 
 def open_columns(node: Node) -> frozenset[str]:

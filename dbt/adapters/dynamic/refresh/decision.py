@@ -101,8 +101,7 @@ class Facts:
         compiled: the query's incremental form, or why there is none.
         changes: what happened to each source.
         moved_columns: per source, what happened to a column that the query reads.
-        keeps_aggregates: whether the state of the query's aggregates is kept, to be merged into;
-            None if that was never asked.
+        aggregates: as :class:`.state.State` has it.
     """
 
     config: DynamicTableConfig
@@ -113,7 +112,7 @@ class Facts:
     compiled: Compiled | NotIncremental
     changes: Mapping[SourceKey, SourceChange]
     moved_columns: Mapping[SourceKey, str] = field(default_factory=dict)
-    keeps_aggregates: bool | None = None
+    aggregates: str | None = None
 
 
 def decide(facts: Facts) -> Decision:
@@ -147,7 +146,7 @@ def _never_incremental(facts: Facts) -> Explained | None:
         or _untracked(facts)
         or facts.unstable
         or (facts.compiled.reason if isinstance(facts.compiled, NotIncremental) else None)
-        or (_only_finished(facts) if facts.keeps_aggregates is False else None)
+        or (_only_finished(facts) if facts.aggregates == "" else None)
     )
 
 
@@ -204,7 +203,14 @@ def _decide(facts: Facts) -> Decision:
         return Decision.full(never)
     compiled = facts.compiled
     assert not isinstance(compiled, NotIncremental)
-    kept = compiled.state if facts.keeps_aggregates else None
+    kept = compiled.state if facts.aggregates else None
+    if facts.aggregates and (kept is None or kept.fingerprint != facts.aggregates):
+        return Decision.full(
+            Explained(
+                Reason.STATE_STALE,
+                "what is kept of its aggregates is not what this version of dbt-dynamic keeps",
+            )
+        )
     if kept is None and compiled.only_finished is not None:
         return Decision.full(compiled.only_finished)
     try:

@@ -12,7 +12,7 @@ class Outcome:
 
     Attributes:
         result: the rows that the last stage returned.
-        keeps_aggregates: as :class:`.state.State` has it.
+        aggregates: as :class:`.state.State` has it.
         aggregate_rows: how many rows the state of the aggregates has now, kept or not.
     """
 
@@ -24,7 +24,7 @@ class Outcome:
     result_snapshot: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
     result: list[tuple[Any, ...]] = field(default_factory=list)
-    keeps_aggregates: bool | None = None
+    aggregates: str | None = None
     aggregate_rows: int | None = None
 
     @property

@@ -16,7 +16,7 @@ from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.config import Consistency, RefreshMode
 from dbt.adapters.dynamic.errors import DynamicTableError
-from dbt.adapters.dynamic.incremental.compile import AggregateState, Compiled, compile_query
+from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.merges import Append
 from dbt.adapters.dynamic.incremental.nodes import SourceKey
 from dbt.adapters.dynamic.lake.catalog import (
@@ -98,7 +98,7 @@ class Plan:
         as_built: the table is the one that its last refresh left, with its columns.
         damaged: the table must be created anew: DuckLake may have lost deletes.
         changed_rows: about how many rows of its sources changed, if that was asked.
-        aggregates: the state of the query's aggregates, if the query has one that can be kept.
+        compiled: the query's incremental form, if it has one.
     """
 
     snapshot: int
@@ -116,7 +116,7 @@ class Plan:
     as_built: bool
     damaged: bool
     changed_rows: int | None
-    aggregates: AggregateState | None
+    compiled: Compiled | None
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ class Planner:
             compiled=compiled,
             changes=changes,
             moved_columns=moved,
-            keeps_aggregates=state.keeps_aggregates if state is not None else None,
+            aggregates=state.aggregates if state is not None else None,
         )
         try:
             decision = decide(facts)
@@ -358,7 +358,7 @@ class Planner:
             as_built=self._as_built,
             damaged=self._damaged,
             changed_rows=changed_rows,
-            aggregates=compiled.state if isinstance(compiled, Compiled) else None,
+            compiled=compiled if isinstance(compiled, Compiled) else None,
         )
 
     def _changed_rows(self, changes: Mapping[SourceKey, SourceChange]) -> int:

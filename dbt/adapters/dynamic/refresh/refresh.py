@@ -143,7 +143,7 @@ class Refresh:
             self._store.aggregates(self.model.key),
         )
         if self.plan.state is not None:
-            self.outcome.keeps_aggregates = self.plan.state.keeps_aggregates
+            self.outcome.aggregates = self.plan.state.aggregates
             self.outcome.aggregate_rows = self.plan.state.aggregate_rows
         if self.decision.merge is not None:
             yield from merging.stages(self.decision.merge)
@@ -327,13 +327,14 @@ class Refresh:
             groups = yield from merging.groups(aggregates.groups.text)
             text = aggregates.result(quoted(groups))
             outcome.aggregate_rows = outcome.changed_rows()
-            outcome.keeps_aggregates = self._worth_keeping(outcome.aggregate_rows)
-        elif outcome.keeps_aggregates is not False:
-            outcome.keeps_aggregates = outcome.aggregate_rows = None
+            worth_it = self._worth_keeping(outcome.aggregate_rows)
+            outcome.aggregates = aggregates.fingerprint if worth_it else ""
+        elif outcome.aggregates != "":
+            outcome.aggregates = outcome.aggregate_rows = None
         yield from self._replace(merging, text)
         name = self._store.aggregates_name(self.model.key)
         exists = self._catalog.table(SCHEMA, name, self.plan.snapshot) is not None
-        if aggregates is not None and outcome.keeps_aggregates:
+        if aggregates is not None and outcome.aggregates:
             yield from self._layout()
             yield from merging.keep(groups, aggregates.groups.top.columns, exists)
         elif exists:
@@ -346,11 +347,13 @@ class Refresh:
         if model.partial or model.config.refresh_mode is RefreshMode.FULL:
             return None
         old = plan.state is not None and plan.state.fingerprint == plan.fingerprint
-        if old and outcome.keeps_aggregates is False and not model.full_refresh:
+        if old and outcome.aggregates == "" and not model.full_refresh:
             known = outcome.aggregate_rows or 0
         else:
-            known, outcome.keeps_aggregates = 0, None
-        return plan.aggregates if self._worth_keeping(known) else None
+            known, outcome.aggregates = 0, None
+        if plan.compiled is None or not self._worth_keeping(known):
+            return None
+        return plan.compiled.state
 
     def _worth_keeping(self, rows: int) -> bool:
         """Whether the state of the aggregates pays, with so many rows."""
@@ -445,7 +448,7 @@ class Refresh:
             "initialized": not model.partial,
             "base_snapshot": plan.snapshot,
             "row_count": self._row_count(),
-            "keeps_aggregates": self.outcome.keeps_aggregates,
+            "aggregates": self.outcome.aggregates,
             "aggregate_rows": self.outcome.aggregate_rows,
             "updated_at": datetime.now(timezone.utc),
         }

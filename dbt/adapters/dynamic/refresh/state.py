@@ -67,7 +67,7 @@ _STATE_COLUMNS = {
     "base_snapshot": "BIGINT",
     "result_snapshot": "BIGINT",
     "row_count": "BIGINT",
-    "keeps_aggregates": "BOOLEAN",
+    "aggregates": "VARCHAR",
     "aggregate_rows": "BIGINT",
     "updated_at": "TIMESTAMPTZ",
 }
@@ -121,8 +121,9 @@ class State:
         result_snapshot: where maintenance found the table as its refresh left it, which is what
             its own transaction saw; None: look for the refresh's commit.
         row_count: how many rows the table had then, if that is known.
-        keeps_aggregates: whether the state of the query's aggregates is kept in a table of its
-            own; None if the query has none that could be.
+        aggregates: what defines the state of the query's aggregates that is kept in a table of
+            its own (`AggregateState.fingerprint`); "" if it is known not to be worth keeping; None
+            if that was not asked, or there is none.
         aggregate_rows: how many rows that had then, or would have had.
     """
 
@@ -139,7 +140,7 @@ class State:
     base_snapshot: int
     result_snapshot: int | None = None
     row_count: int | None = None
-    keeps_aggregates: bool | None = None
+    aggregates: str | None = None
     aggregate_rows: int | None = None
 
 
@@ -293,7 +294,7 @@ class Store:
         The table itself comes first; that of its aggregates' state follows, if that is kept.
         """
         parts = [(relation, state)]
-        if state.keeps_aggregates:
+        if state.aggregates:
             key = (relation[0], SCHEMA, self.aggregates_name(relation))
             parts.append((key, replace(state, row_count=state.aggregate_rows)))
         return parts
