@@ -181,7 +181,7 @@ def test_strict_mode_fails_with_the_construct(project: LakeProject) -> None:
     project.source("events", EVENTS)
     project.model(
         "by_key",
-        "SELECT k, count(*) AS n FROM {{ source('raw', 'events') }}\nGROUP BY k\nLIMIT 3",
+        "SELECT k, v FROM {{ source('raw', 'events') }}\nWHERE k > 1\nLIMIT 3",
         refresh_mode="incremental",
     )
     message = error(project)

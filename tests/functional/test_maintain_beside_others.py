@@ -9,10 +9,11 @@ import pytest
 
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog
+from dbt.adapters.dynamic.lake.catalog import LakeCatalog, not_remembered
 from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.upkeep import LakeUpkeep, TableWork
 from dbt.adapters.dynamic.maintenance import compaction, run
+from dbt.adapters.dynamic.refresh.state import Store
 from tests.functional.catalogs import any_catalog, on
 from tests.functional.commands import NOW, maintain
 from tests.functional.project import LakeProject
@@ -58,13 +59,13 @@ def test_a_dynamic_table_is_compacted_while_nobody_refreshes_it(
     with small_files.somebody_else() as other:
 
         def merging(self: LakeUpkeep, table: TableWork) -> tuple[int, int]:
-            shared[table.name] = others(other).share(table.schema, table.name)
+            shared[table.name] = others(other).share((table.schema, table.name))
             return merge(self, table)
 
         monkeypatch.setattr(LakeUpkeep, "merge", merging)
         assert ("merge", "main.by_key") in {(one[0], one[1]) for one in maintain(small_files)}
         assert shared["by_key"] is False
-        assert others(other).share("main", "by_key")
+        assert others(other).share(("main", "by_key"))
 
 
 @on("postgres")
@@ -74,22 +75,25 @@ def test_maintenance_leaves_a_table_alone_that_is_being_refreshed(
     """A refresh shares the lock from its beginning until it has committed."""
     monkeypatch.setattr(compaction, "_FIRST_WAIT", 0.01)
     small_files.sql(FEW.format(7))
-    held: list[bool] = []
+    held: set[tuple[str, str]] = set()
     commit = DynamicConnectionManager.commit
+    store = Store(not_remembered, LakeCatalog(not_remembered, "lake"))
+    kept = store.aggregates_name(("lake", "main", "by_key"))
+    tables = {("main", "by_key"), ("dbt_dynamic", kept)}
     with small_files.somebody_else() as other:
 
         def late(self: DynamicConnectionManager) -> Any:
             if self.get_thread_connection().name.startswith("model."):
-                held.append(not others(other).exclude("main", "by_key"))
+                held.update(one for one in tables if not others(other).exclude(*one))
             return commit(self)
 
         monkeypatch.setattr(DynamicConnectionManager, "commit", late)
         assert small_files.run()["by_key"]["refresh_action"] == "INCREMENTAL"
-        assert any(held)
+        assert held == tables
         monkeypatch.undo()
         monkeypatch.setattr(compaction, "_FIRST_WAIT", 0.01)
         other.execute("BEGIN")
-        assert others(other).share("main", "by_key")
+        assert others(other).share(("main", "by_key"))
         said = {(action, subject): detail for action, subject, detail in maintain(small_files)}
         assert "it is being refreshed" in said["wait", "main.by_key"]
 

@@ -206,7 +206,7 @@ BREAKS = [
     Break(
         "lake/others.py",
         "maintenance compacts beside refreshes",
-        'return not self.locks or self._lock("pg_try_advisory_xact_lock_shared", schema, name)',
+        'return not self.locks or self._lock("pg_try_advisory_xact_lock_shared", *tables)',
         "return True",
         f"{_FUNCTIONAL}/test_maintain_beside_others.py::"
         "test_maintenance_leaves_a_table_alone_that_is_being_refreshed",

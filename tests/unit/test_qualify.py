@@ -247,7 +247,7 @@ def test_an_unknown_name_is_refused(sql: str, text: str, lab: Lab) -> None:
     ("sql", "where"),
     [
         (
-            "SELECT customer, count(*) AS n\nFROM orders\nGROUP BY customer\nLIMIT 3",
+            "SELECT customer, product\nFROM orders\nWHERE customer > 1\nLIMIT 3",
             "(line 4, column 7)",
         ),
         ("SELECT 'ü', customer, rank() OVER (ORDER BY id) AS n FROM orders", "(line 1, column "),
