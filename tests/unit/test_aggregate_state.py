@@ -58,6 +58,7 @@ def _compare(lake: Lake, one: str, other: str) -> None:
         ("DECIMAL(9, 6)", 0.000001, 1),
         ("DECIMAL(18, 8)", 0.00000001, 1),
         ("BIGINT", 400_000_000_000_007, 3),
+        ("BIGINT", 900_000_000_000_007, 11),  # the sum itself is rounded
         *((kind, 1, 2) for kind in ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "UINTEGER")),
     ],
 )
@@ -74,6 +75,14 @@ def test_averages_to_the_last_bit(lake: Lake, kind: str, unit: float, copies: in
     state = _state(lake, query)
     lake.rows(f"CREATE TEMP TABLE state AS {lower(state.groups.text)}")
     _compare(lake, f"({state.result('state')})", f"({query})")
+
+
+def test_an_average_of_many_digits(lake: Lake) -> None:
+    """The sum times its power of ten has more digits than a DECIMAL."""
+    lake.run("CREATE TABLE t AS SELECT 0.5::DECIMAL(18, 18) AS v FROM range(300)")
+    state = _state(lake, "SELECT avg(v) AS a FROM t")
+    lake.rows(f"CREATE TEMP TABLE state AS {lower(state.groups.text)}")
+    assert lake.rows(state.result("state")) == [(0.5,)]
 
 
 FINISHED_BY_KEYS = (
@@ -115,6 +124,11 @@ FINISHED_AS_A_WHOLE = (
         "SELECT k, avg(make_timestamp(v)) AS a FROM t GROUP BY k",
         "SELECT GROUPING_ID(k) AS g, k, avg(v) AS a FROM t GROUP BY ROLLUP (k)",
         "SELECT k, v, sum(v) OVER (PARTITION BY k) AS s FROM t",
+        # A lake has no such columns.
+        "SELECT count(*) + 1 AS n, max([k, v]::INTEGER[2])[1] AS m FROM t",
+        # Its columns would have the same names.
+        "SELECT k AS dbt_dynamic_part_0, avg(v) AS a FROM t GROUP BY k",
+        "SELECT sum(dbt_dynamic_all) + 1 AS s FROM (SELECT v AS dbt_dynamic_all, k FROM t)",
     ],
 )
 def test_no_state(t: Lake, query: str) -> None:
@@ -124,6 +138,13 @@ def test_no_state(t: Lake, query: str) -> None:
 def test_a_key_that_is_not_stored_exactly_is_no_key_of_a_state(t: Lake) -> None:
     with pytest.raises(NotIncremental, match="the key d, of type DOUBLE"):
         t.compile(t.inline("SELECT v::DOUBLE AS d, avg(k) AS a FROM t GROUP BY d"))
+
+
+@pytest.mark.parametrize("kind", ["ENUM('1', '2', '3', '4')", "BIT", "INTEGER[1]"])
+def test_a_key_of_a_type_that_a_lake_has_not_is_no_key_of_a_state(t: Lake, kind: str) -> None:
+    key = f"[k]::{kind}" if kind.endswith("]") else f"k::VARCHAR::{kind}"
+    with pytest.raises(NotIncremental, match="no column of the result"):
+        t.compile(t.inline(f"SELECT avg(v) AS a FROM t GROUP BY {key}"))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ from dbt.adapters.dynamic.incremental.nodes import (
 from dbt.adapters.dynamic.incremental.rules.aggregates import exact_scale
 from dbt.adapters.dynamic.names import quoted
 
-# Columns of the table that the query has no name for.
+# The names of columns of the table that the query has no name for begin so.
+_OWN = "dbt_dynamic_"
 _KEY, _PART = "dbt_dynamic_key", "dbt_dynamic_part"
 # Where all rows are one group: the key of that group, which has rows only while there are some.
 _ALL = "dbt_dynamic_all"
@@ -101,6 +102,8 @@ def split(
         rounds_twice: whether DuckDB divides for an average in 80 bits; see `_average`.
     """
     if not set(keyed.columns) <= {*keyed.outputs, *keyed.aggregates}:
+        return None
+    if any(column.startswith(_OWN) for column in (*shown.values(), *keyed.inputs[0].columns)):
         return None
     parts = _Parts()
     for aggregate in keyed.aggregates.values():
@@ -214,7 +217,9 @@ class _Finishing:
         for step in _DIVISION if self._divided else ():
             columns = ", ".join(
                 step.format(
-                    sum=dividend, divisor=divisor, **{x: quoted(f"{place}_{x}") for x in "adksmn"}
+                    sum=dividend,
+                    divisor=divisor,
+                    **{one: quoted(f"{place}_{one}") for one in "abdekmnrs"},
                 )
                 for place, dividend, divisor in self._divided
             )
@@ -239,7 +244,8 @@ class _Finishing:
 
         DuckDB divides the sum, as an integer, by the count, times the power of ten that the
         integer is too large by: in doubles for short types, else in C's long double. Where that
-        has 80 bits the quotient is rounded to 64 bits first, and then to a double's 53
+        has 80 bits the sum and the quotient are rounded to 64 bits first, and the latter then to
+        a double's 53
         (average.cpp of DuckDB 1.5.5; tests/unit/test_aggregate_state.py).
         """
         argument = self._kinds[aggregate.argument]
@@ -250,28 +256,36 @@ class _Finishing:
             quoted(self._parts.names[replace(aggregate, function=function)])
             for function in ("sum", "count")
         )
-        dividend = f"CAST({total} * {10**scale} AS HUGEINT)"
+        # Times a power of ten a DECIMAL may exceed 38 digits.
+        dividend = f"CAST(replace(CAST({total} AS VARCHAR), '.', '') AS HUGEINT)"
         divisor = f"CAST({count} AS HUGEINT) * {10**scale}"
         plain = f"CAST({dividend} AS DOUBLE) / CAST({divisor} AS DOUBLE)"
         if _short(argument) or not rounds_twice():
             return f"CASE WHEN {count} > 0 THEN {plain} END"
         place = f"{_PART}_{len(self._divided) + 1}_of_average"
-        self._divided.append((place, dividend, divisor))
+        # The powers of two come last, and take no bits.
+        self._divided.append((place, dividend, f"CAST({count} AS HUGEINT) * {5**scale}"))
         k, s, m = (quoted(f"{place}_{one}") for one in "ksm")
         return (
             f"CASE WHEN {count} > 0 THEN CASE WHEN {k} IS NULL THEN {plain} ELSE "
-            f"{s} * CAST({m} AS DOUBLE) * power(2::DOUBLE, -{k}) END END"
+            f"{s} * CAST({m} AS DOUBLE) * power(2::DOUBLE, -{k} - {scale}) END END"
         )
 
 
-# |sum| / divisor, rounded to an integer of 64 bits times a power of two: a / d = m * 2^-k. Of 0,
-# and of sums that have more than 63 bits, there is none.
+# |sum| / divisor, rounded to an integer of 64 bits times a power of two: a / d = m * 2^-k, where a
+# is |sum| rounded to 64 bits, of which that has r too many. Of 0 there is none, nor by divisors of
+# more than 62 bits.
 _DIVISION = (
-    "abs({sum}) AS {a}, {divisor} AS {d}, sign({sum}) AS {s}",
-    "CASE WHEN {a} > 0 AND greatest({a}, 2 * {d}) < 1::HUGEINT << 63 THEN "
+    "abs({sum}) AS {b}, {divisor} AS {d}, sign({sum}) AS {s}",
+    "CASE WHEN {b} < 1::HUGEINT << 63 THEN 0 ELSE greatest(length(bin({b})) - 64, 0) END AS {r}",
+    "CASE WHEN {r} = 0 THEN {b} ELSE ({b} >> {r}) + CASE WHEN "
+    "2 * ({b} % (1::HUGEINT << {r})) + ({b} >> {r}) % 2 > 1::HUGEINT << {r} THEN 1 ELSE 0 END "
+    "END * (1::HUGEINT << {r}) AS {a}",
+    "CASE WHEN {a} > 0 AND {d} < 1::HUGEINT << 62 THEN "
     "63 - CAST(floor(log2(CAST({a} AS DOUBLE) / CAST({d} AS DOUBLE))) AS INTEGER) END AS {k}",
-    "{a} * (1::HUGEINT << {k}) AS {n}",
-    "{n} // {d} + CASE WHEN 2 * ({n} % {d}) + ({n} // {d}) % 2 > {d} THEN 1 ELSE 0 END AS {m}",
+    "{a} * (1::HUGEINT << greatest({k}, 0)) AS {n}, "
+    "{d} * (1::HUGEINT << greatest(-{k}, 0)) AS {e}",
+    "{n} // {e} + CASE WHEN 2 * ({n} % {e}) + ({n} // {e}) % 2 > {e} THEN 1 ELSE 0 END AS {m}",
 )
 
 

@@ -36,7 +36,7 @@ from dbt.adapters.dynamic.incremental.relations import Restriction, Version, lis
 from dbt.adapters.dynamic.incremental.rules import aggregates, keyed
 from dbt.adapters.dynamic.incremental.statement import Statement
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
-from dbt.adapters.dynamic.lake.types import stored_inexactly
+from dbt.adapters.dynamic.lake.types import storable, stored_inexactly
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine
@@ -441,6 +441,8 @@ def _state(
     if parts is None:
         return None
     types = dict(zip(parts.groups.columns, builder.types(parts.groups), strict=True))
+    if not all(map(storable, types.values())):
+        return None
     groups = Compiled(parts.groups, types, compiled.columns, (), False, types)
     try:
         groups.check()

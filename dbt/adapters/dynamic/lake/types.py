@@ -6,6 +6,8 @@ it may even change when inlined rows are flushed.
 
 from __future__ import annotations
 
+import re
+
 # As DuckDB writes types, with what Parquet keeps of them; inlined rows are exact.
 _LOSSY = {
     "HUGEINT": "as DOUBLE: exact up to 2^53; cast to BIGINT or DECIMAL(38, 0)",
@@ -18,6 +20,18 @@ _LOW_BITS = {
     "DOUBLE": "without its last bits while its row is inlined; cast to DECIMAL or an integer",
     "FLOAT": "without its last bits while its row is inlined; cast to DECIMAL or an integer",
 }
+
+# A lake has no columns of these: neither of a struct with one, nor of what only looks like it.
+_UNKNOWN = re.compile(r"\b(BIT|BIGNUM|ENUM|UNION)\b|\[\d+\]")
+
+
+def storable(type_name: str) -> bool:
+    """Whether a lake can have a column of a type.
+
+    >>> [storable(kind) for kind in ("INTEGER[]", "INTEGER[2]", "ENUM('a', 'b')")]
+    [True, False, False]
+    """
+    return _UNKNOWN.search(type_name) is None
 
 
 def stored_with_loss(type_name: str) -> str:

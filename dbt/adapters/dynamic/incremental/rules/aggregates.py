@@ -86,7 +86,7 @@ def mergeable(aggregate: Aggregate, computed: str, shown: str) -> bool:
     if aggregate.function in ("count", "sum"):
         return exact_scale(shown) is not None
     if aggregate.function in ("min", "max"):
-        return shown.startswith(_ORDERED) and not shown.endswith("[]")
+        return shown.startswith(_ORDERED) and not shown.endswith("]")
     # A lake stores a HUGEINT as a DOUBLE.
     bits = aggregate.function in (*_REVERSIBLE, *_LASTING)
     return bits and shown == computed and shown in _INTEGERS[:-1]
