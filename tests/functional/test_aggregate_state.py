@@ -155,3 +155,16 @@ def test_few_rows_are_read_again(project: LakeProject) -> None:
         "share": "FULL WINDOW_WITHOUT_PARTITION",
         "average": "INCREMENTAL affected_keys",
     }
+
+
+def test_columns_keep_their_names(project: LakeProject) -> None:
+    project.source("sales", SALES)
+    query = f'SELECT id % 50 AS "Who", avg(amount) AS "Average Amount" {FROM} GROUP BY 1'
+    project.model("average", query)
+    project.model("top", f"{query} ORDER BY 2 LIMIT 3")
+    project.model("not_kept", f"{query} ORDER BY 2 LIMIT 3", refresh_mode="full")
+    project.run()
+    assert len(kept(project)) == 2
+    for name in ("average", "top", "not_kept"):
+        described = project.sql(f"DESCRIBE main.{name}")
+        assert [column for column, *_ in described] == ["Who", "Average Amount"]

@@ -375,11 +375,22 @@ class Refresh:
                 yield DropExisting(model.target, "table")
             elif self._catalog.view(model.key[1], model.key[2], plan.snapshot) is not None:
                 yield DropExisting(model.target, "view")
-            yield Create(model.target, text)
+            yield Create(model.target, self._as_called(text))
             self._warn_of_inexact_columns()
             rows = self._rows(f"SELECT count(*) FROM {model.target}")
             self.outcome.rows_inserted = int(rows[0][0])
         yield from merging.check_unique_key()
+
+    def _as_called(self, text: str) -> str:
+        """A query for all rows, whose columns are called as the model calls them.
+
+        In a query that was compiled all names are in lower case.
+        """
+        plan = self.plan
+        if plan.query is None or text in (plan.query.at(), self.model.sql):
+            return text
+        columns = ", ".join(f"{quoted(name)} AS {quoted(name)}" for name, _ in plan.columns)
+        return f"SELECT {columns}\nFROM (\n{text}\n)"
 
     def _fits(self) -> bool:
         """Whether the table that exists can be filled again instead of being created anew."""
