@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dbt.adapters.dynamic.incremental import compile
 from dbt.adapters.dynamic.refresh import refresh
 from tests.functional.catalogs import any_catalog
 from tests.functional.commands import NOW, maintain
@@ -110,6 +111,22 @@ def test_a_state_is_not_renewed_over_changed_aggregates(sales: LakeProject) -> N
     maintain(sales, *NOW)
     sales.sql("UPDATE raw.sales SET amount = 9 WHERE id = 11")
     assert done(sales) == dict.fromkeys(MODELS, "REINITIALIZE TARGET_MODIFIED")
+
+
+def test_a_state_that_was_not_brought_up_to_date_is_not_used(
+    sales: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version of the package that does not keep it may refresh the table meanwhile."""
+    sales.sql("UPDATE raw.sales SET amount = 9 WHERE id = 12")
+    with monkeypatch.context() as patch:
+        patch.setattr(compile, "_state", lambda *_: None)
+        assert done(sales)["average"] == "REINITIALIZE STATE_STALE"
+    assert len(kept(sales)) == 0
+    sales.sql("UPDATE raw.sales SET amount = 8 WHERE id = 62")  # of the same customer
+    assert done(sales)["average"] == "INCREMENTAL affected_keys"
+    assert done(sales, "--full-refresh")["average"] == "FULL FULL_REFRESH_FLAG"
+    sales.sql("UPDATE raw.sales SET amount = 7 WHERE id = 12")
+    assert done(sales) == MERGED
 
 
 def test_the_state_goes_with_what_needs_it(sales: LakeProject) -> None:

@@ -163,6 +163,18 @@ def test_what_limit_means_must_be_known(t: Lake, limit: str) -> None:
     assert refused.value.reason.code is Reason.LIMIT_UNSUPPORTED
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "SELECT * FROM t ORDER BY v, k, s LIMIT 4",
+        "SELECT k, v, rank() OVER (ORDER BY v) AS place FROM t",
+    ],
+)
+def test_groups_of_what_every_change_affects_are_not_kept(t: Lake, rows: str) -> None:
+    with pytest.raises(NotIncremental):
+        t.compile(t.inline(f"SELECT k, avg(v) AS a FROM ({rows}) GROUP BY k"))
+
+
 @pytest.mark.parametrize("query", [*FINISHED_BY_KEYS, *FINISHED_AS_A_WHOLE])
 def test_the_result_is_finished_from_the_state(t: Lake, query: str) -> None:
     state = _state(t, query)

@@ -42,6 +42,8 @@ _SUMMABLE = (
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
 )
 _MOST_DIGITS = 18
+# With so many behind the point such a sum times a power of ten does not exceed 38 digits either.
+_MULTIPLIED = 8
 # DuckDB adds up the values of these as 64-bit integers, and divides doubles by doubles.
 _SHORT = ("TINYINT", "SMALLINT", "UTINYINT")
 _SHORT_DIGITS = 4
@@ -61,7 +63,10 @@ class Split:
 
 
 def only_grouping(top: Node) -> Keyed | None:
-    """The one GROUP BY that all rows go through, with no other below it; None if there is none."""
+    """The one GROUP BY that all rows go through; None if there is none.
+
+    Below it is no other, nor a LIMIT or a window over all rows, which every change would affect.
+    """
     found: dict[int, Keyed] = {}
     seen: set[int] = set()
     todo = [top]
@@ -72,15 +77,19 @@ def only_grouping(top: Node) -> Keyed | None:
         seen.add(id(node))
         if isinstance(node, Scan):
             return None
-        if isinstance(node, Keyed) and node.alias and not _groups_below(node):
+        if isinstance(node, Keyed) and node.alias and not _whole_below(node):
             found[id(node)] = node
         else:
             todo += children(node)
     return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _groups_below(keyed: Keyed) -> bool:
-    return any(isinstance(one, Keyed) and one.alias and one is not keyed for one in walk(keyed))
+def _whole_below(keyed: Keyed) -> bool:
+    """Whether groups, or what depends on all rows, are below a node."""
+    return any(
+        isinstance(one, Keyed) and one is not keyed and (one.alias or not one.keys)
+        for one in walk(keyed)
+    )
 
 
 def split(
@@ -211,9 +220,9 @@ class _Finishing:
     def text(self, table: str) -> str:
         """The rows of the GROUP BY, as a query over the table."""
         rows = f"FROM {table}"
-        if not self._keyed.keys:  # one row, also of no rows
-            highest = ", ".join(f"max({quoted(c)}) AS {quoted(c)}" for c in self._groups.columns)
-            rows = f"SELECT {highest} {rows}"
+        if not self._keyed.keys:  # one row, also of no rows; no max, which statistics might tell
+            values = (f"any_value({quoted(c)}) AS {quoted(c)}" for c in self._groups.columns)
+            rows = f"SELECT {', '.join(values)} {rows}"
         for step in _DIVISION if self._divided else ():
             columns = ", ".join(
                 step.format(
@@ -224,8 +233,8 @@ class _Finishing:
                 for place, dividend, divisor in self._divided
             )
             rows = f"SELECT *, {columns} FROM ({rows})"
-        values = ", ".join(f"{value} AS {quoted(name)}" for name, value in self._values.items())
-        return f"  SELECT {values}\n  FROM ({rows})"
+        shown = ", ".join(f"{value} AS {quoted(name)}" for name, value in self._values.items())
+        return f"  SELECT {shown}\n  FROM ({rows})"
 
     def _value(self, column: str, rounds_twice: Callable[[], bool]) -> str:
         if column in self._keyed.outputs:
@@ -256,8 +265,9 @@ class _Finishing:
             quoted(self._parts.names[replace(aggregate, function=function)])
             for function in ("sum", "count")
         )
-        # Times a power of ten a DECIMAL may exceed 38 digits.
-        dividend = f"CAST(replace(CAST({total} AS VARCHAR), '.', '') AS HUGEINT)"
+        dividend = f"CAST({total} * {10**scale} AS HUGEINT)"
+        if scale > _MULTIPLIED:
+            dividend = f"CAST(replace(CAST({total} AS VARCHAR), '.', '') AS HUGEINT)"
         divisor = f"CAST({count} AS HUGEINT) * {10**scale}"
         plain = f"CAST({dividend} AS DOUBLE) / CAST({divisor} AS DOUBLE)"
         if _short(argument) or not rounds_twice():
