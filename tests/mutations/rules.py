@@ -81,8 +81,8 @@ BREAKS = [
     Break(
         "incremental/relations.py",
         "keys do not match NULL",
-        "IS NOT DISTINCT FROM {quoted('k', key)}",
-        "= {quoted('k', key)}",
+        'return "=" if without_nulls else "IS NOT DISTINCT FROM"',
+        'return "="',
     ),
     Break(
         "incremental/relations.py",

@@ -26,7 +26,11 @@ from dbt.adapters.dynamic.incremental.nodes import (
     marker,
     walk,
 )
-from dbt.adapters.dynamic.incremental.rules.aggregates import exact_scale
+from dbt.adapters.dynamic.incremental.rules.aggregates import (
+    STORED_INTEGERS,
+    call,
+    exact_scale,
+)
 from dbt.adapters.dynamic.names import quoted
 
 # The names of columns of the table that the query has no name for begin so.
@@ -36,11 +40,8 @@ _KEY, _PART = "dbt_dynamic_key", "dbt_dynamic_part"
 _ALL = "dbt_dynamic_all"
 # A HUGEINT would be stored as a DOUBLE.
 _WIDE = "DECIMAL(38,0)"
-# The widest types of which no sum of a trillion values exceeds 38 digits, as it is or unscaled.
-_SUMMABLE = (
-    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
-    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
-)
+# Of numbers of so many digits, as of integers that a lake stores, no sum of a trillion exceeds 38
+# digits.
 _MOST_DIGITS = 18
 # With so many behind the point such a sum times a power of ten does not exceed 38 digits either.
 _MULTIPLIED = 8
@@ -124,7 +125,7 @@ def split(
     kinds = _kinds_of_arguments(keyed, source, types, name)
     values = []
     for aggregate, part in parts.names.items():
-        text = _call(aggregate)
+        text = call(aggregate)
         if aggregate.function == "sum":
             if not _summable(kinds[aggregate.argument]):
                 return None
@@ -299,11 +300,6 @@ _DIVISION = (
 )
 
 
-def _call(aggregate: Aggregate) -> str:
-    where = f" FILTER (WHERE {aggregate.condition})" if aggregate.condition else ""
-    return f"{aggregate.function}({aggregate.argument or '*'}){where}"
-
-
 def _kinds_of_arguments(
     keyed: Keyed,
     source: Node,
@@ -328,7 +324,7 @@ def _kinds_of_arguments(
 
 def _summable(kind: str) -> bool:
     """Whether no sum that can be is too large to be kept, and each is exact."""
-    return kind in _SUMMABLE or 0 < _digits(kind) <= _MOST_DIGITS
+    return kind in STORED_INTEGERS or 0 < _digits(kind) <= _MOST_DIGITS
 
 
 def _short(kind: str) -> bool:

@@ -456,7 +456,8 @@ def _state(
         relation = statement.relation(parts.result(table), Version.NEW)
         return statement.write(f'SELECT {listed(top.columns)}\nFROM {relation} AS "result"')
 
-    found = builder.describe(result(f"(\n{groups.text}\n)"))
+    row = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in types.items())
+    found = builder.describe(result(f"(SELECT {row})"))  # of these types; no table is bound again
     if found != tuple(compiled.types.values()):
         return None
     return AggregateState(groups, tuple(shown.values()), result)

@@ -55,7 +55,7 @@ STRATEGIES = {
     KeyMerge: Strategy.AFFECTED_KEYS,
     StateMerge: Strategy.MERGE_AGGREGATES,
 }
-NOT_KEPT = (
+_NOT_KEPT = (
     "the table of its aggregates is not kept, as it would be hardly smaller than the sources"
 )
 _BY_KIND = {
@@ -155,7 +155,7 @@ def _only_finished(facts: Facts) -> Explained | None:
     if not isinstance(facts.compiled, Compiled) or facts.compiled.only_finished is None:
         return None
     reason = facts.compiled.only_finished
-    return Explained(reason.code, f"{reason.text}; {NOT_KEPT}")
+    return Explained(reason.code, f"{reason.text}; {_NOT_KEPT}")
 
 
 def _untracked(facts: Facts) -> Explained | None:

@@ -232,25 +232,42 @@ class Merging:
     # By keys ------------------------------------------------------------------------------------
 
     def _keys(self, merge: KeyMerge) -> Iterator[Stage]:
-        affected = self._name("affected")
-        yield AffectedKeys(affected, merge.affected)
-        yield CountKeys(self._target, affected, merge.keys, merge.unique)
-        found, total = (int(value) for value in self._outcome.row()[:2])
-        without_nulls = self._without_nulls(merge.keys)
-        self._outcome.affected_keys, self._outcome.total_keys = found, total
-        self.gave_up = over_threshold(found, total, self._model.config) or self._other_types(
-            affected, merge.keys
-        )
+        target = str(self._target)
+        affected, without_nulls = yield from self._affected(merge, target, of_the_table=True)
         if self.gave_up is not None:
             return
         query, at_hand = merge.recomputed(affected, without_nulls), False
         if isinstance(merge, AggregateMerge):
             query, at_hand = yield from self._merged(
-                merge, affected, without_nulls, str(self._target), self._columns
+                merge, affected, without_nulls, target, self._columns
             )
         yield from self._replace_keys(
             query, affected, merge.keys, without_nulls, merge.unique, at_hand
         )
+
+    def _affected(
+        self, merge: KeyMerge, target: str, of_the_table: bool
+    ) -> Generator[Stage, None, tuple[str, frozenset[str]]]:
+        """Find the affected keys, and whether a merge pays; else `gave_up` is set.
+
+        Args:
+            merge: how.
+            target: the table that has the keys.
+            of_the_table: they are keys of the dynamic table, whose threshold is about these.
+
+        Returns:
+            The table of the keys, and those of its columns that hold no NULL.
+        """
+        affected = self._name("affected")
+        yield AffectedKeys(affected, merge.affected)
+        yield CountKeys(target, affected, merge.keys, merge.unique)
+        found, total = (int(value) for value in self._outcome.row()[:2])
+        without_nulls = self._without_nulls(merge.keys)
+        self._outcome.affected_keys, self._outcome.total_keys = found, total
+        if of_the_table:
+            self.gave_up = over_threshold(found, total, self._model.config)
+        self.gave_up = self.gave_up or self._other_types(affected, merge.keys, target)
+        return affected, without_nulls
 
     def _replace_keys(
         self,
@@ -365,15 +382,7 @@ class Merging:
     def _from_aggregates(self, merge: StateMerge) -> Iterator[Stage]:
         """Merge into the table of the aggregates' state, and finish the result from that."""
         groups, target = merge.groups, self._aggregates
-        affected = self._name("affected")
-        yield AffectedKeys(affected, groups.affected)
-        yield CountKeys(target, affected, groups.keys, groups.unique)
-        found, total = (int(value) for value in self._outcome.row()[:2])
-        without_nulls = self._without_nulls(groups.keys)
-        self._outcome.affected_keys, self._outcome.total_keys = found, total
-        if merge.keys:  # else they are no keys of the table
-            self.gave_up = over_threshold(found, total, self._model.config)
-        self.gave_up = self.gave_up or self._other_types(affected, groups.keys, target)
+        affected, without_nulls = yield from self._affected(groups, target, bool(merge.keys))
         if self.gave_up is not None:
             return
         query, at_hand = yield from self._merged(

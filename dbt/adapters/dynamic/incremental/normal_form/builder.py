@@ -17,6 +17,7 @@ from dbt.adapters.dynamic.incremental.nodes import (
     marker,
     open_columns,
     rows_open,
+    walk,
 )
 from dbt.adapters.dynamic.incremental.normal_form import (
     distinct,
@@ -330,18 +331,12 @@ class Builder:
 
         Of the items and the queries of a block is noted what it reads of them.
         """
-        whole, seen = [top], set()
-        todo = [top]
-        while todo:
-            node = todo.pop()
-            if id(node) in seen:
-                continue
-            seen.add(id(node))
+        whole = [top]
+        for node in walk(top):
             if isinstance(node, Block):
                 whole += [query.rows for query in node.subqueries if query.rows is not None]
             else:
                 whole += children(node)
-            todo += children(node)
         for node in whole:
             for name in node.columns:
                 self.note_column(node, name)

@@ -26,11 +26,12 @@ _ADDED, _REMOVED = "dbt_dynamic_added", "dbt_dynamic_removed"
 _HERE = "dbt_dynamic_here"
 # Where more than these bits count, a lake has lost some (lake/types.py).
 _EXACT_UP_TO = 2**53
-_INTEGERS = (
+# The integers that a lake stores as what they are; a HUGEINT is stored as a DOUBLE.
+STORED_INTEGERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
-    "HUGEINT",
 )
+_INTEGERS = (*STORED_INTEGERS, "HUGEINT")
 _ORDERED = ("BOOLEAN", "DATE", "DECIMAL", "TIMESTAMP", "UUID", "VARCHAR", *_INTEGERS)
 # What came is added to these, and what went can be taken from them.
 _REVERSIBLE = {
@@ -87,9 +88,8 @@ def mergeable(aggregate: Aggregate, computed: str, shown: str) -> bool:
         return exact_scale(shown) is not None
     if aggregate.function in ("min", "max"):
         return shown.startswith(_ORDERED) and not shown.endswith("]")
-    # A lake stores a HUGEINT as a DOUBLE.
     bits = aggregate.function in (*_REVERSIBLE, *_LASTING)
-    return bits and shown == computed and shown in _INTEGERS[:-1]
+    return bits and shown == computed and shown in STORED_INTEGERS
 
 
 def exact_scale(kind: str) -> int | None:
@@ -124,11 +124,10 @@ def changed_groups(
         if not only_added:
             values.append(f"count(*){_filter(side)} AS {quoted(what)}")
         for number, aggregate in _aggregates(shown).items():
-            where = _filter(side, aggregate.condition)
-            argument = aggregate.argument or "*"
-            values.append(f"{aggregate.function}({argument}){where} AS {_part(what, number)}")
+            values.append(f"{call(aggregate, side)} AS {_part(what, number)}")
             if aggregate.function in _REVERSIBLE:
-                values.append(f"count({argument}){where} AS {_part(what, number, 'values')}")
+                count = call(replace(aggregate, function="count"), side)
+                values.append(f"{count} AS {_part(what, number, 'values')}")
     by = ", ".join(quoted(keyed.alias, key) for key, _ in _keys(keyed, shown))
     delta = relations.delta(source)
     if only_added:
@@ -251,6 +250,17 @@ def _aggregates(shown: Sequence[Shown]) -> Mapping[int, Aggregate]:
         for number, column in enumerate(shown)
         if column.aggregate is not None
     }
+
+
+def call(aggregate: Aggregate, side: str = "") -> str:
+    """The call of an aggregate, as SQL.
+
+    Args:
+        aggregate: the aggregate.
+        side: a condition besides its own, or "".
+    """
+    where = _filter(side, aggregate.condition)
+    return f"{aggregate.function}({aggregate.argument or '*'}){where}"
 
 
 def _filter(*conditions: str) -> str:
