@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import multiprocessing
 import os
@@ -21,6 +22,8 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.functional.warm", __name__])
 # Longer than anything here takes on a busy machine; without it a hang would be silent.
 _PATIENCE = 300.0
+_MOMENT = 5.0
+_STACKS = "stacks.txt"
 
 
 @dataclass
@@ -70,7 +73,7 @@ class DbtProcess:
             EOFError: the process died.
         """
         if not self.pipe.poll(_PATIENCE):
-            raise TimeoutError("dbt does not end")
+            raise TimeoutError(f"dbt does not end\n{self._stacks()}")
         try:
             result: Result = self.pipe.recv()
         except ConnectionResetError as error:  # killed before it read what was sent
@@ -81,6 +84,15 @@ class DbtProcess:
         """Run a dbt command, and wait for its end."""
         self.start(*arguments)
         return self.result()
+
+    def _stacks(self) -> str:
+        """Where its threads are."""
+        file = self.folder / _STACKS
+        if not file.exists():
+            return "it has not begun"
+        os.kill(self.process.ident or 0, signal.SIGUSR1)
+        self.process.join(_MOMENT)  # it lives on: this is the time that it has to write them
+        return file.read_text() or "it writes no stacks"
 
     def close(self) -> None:
         """End the process, at once."""
@@ -129,6 +141,8 @@ def _work(
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
+    stacks = (folder / _STACKS).open("w")
+    faulthandler.register(signal.SIGUSR1, stacks)
     os.environ.update(environment)
     os.chdir(project)  # paths in the profile are relative
     places = {

@@ -13,6 +13,9 @@ from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from dbt.adapters.dynamic.environment import LakeEnvironment
 from dbt.adapters.dynamic.query.engine import RememberingEngine
 from dbt.adapters.dynamic.refresh import look
+from dbt.adapters.dynamic.refresh.invocation import Invocation
+from dbt.adapters.dynamic.refresh.look import Look, Looks
+from dbt.adapters.factory import get_adapter_by_type
 from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
 
@@ -261,3 +264,35 @@ def test_threads(make_project: Callable[..., LakeProject], at_once: None) -> Non
     done = actions(project.run())
     assert done == {name: ("NO_DATA", "INCREMENTAL")[int(name[7:]) % 2] for name in names}
     assert set(actions(project.run()).values()) == {"NO_DATA"}
+
+
+def test_who_asks_has_a_turn(
+    project: LakeProject, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others wait for what is asked of DuckDB, with a turn in hand that is then waited for."""
+    tables(project, 3)
+    does = WHILE_COMPILED.replace("__", "run_query('SELECT 1')")  # it is asked in earnest then
+    project.model("totals_1", does + TOTALS.format("{{ source('raw', 'events_1') }}"))
+    project.run()
+    had: list[bool] = []
+    functions = Invocation.functions
+
+    def noting(*arguments: Any) -> Any:
+        had.append(manager.reads_only())
+        return functions(*arguments)
+
+    monkeypatch.setattr(Invocation, "functions", noting)
+    look_at = Looks.at
+    looked: list[bool] = []
+
+    def looking(self: Looks, lake: str) -> Look | None:
+        nonlocal manager
+        manager = get_adapter_by_type("dynamic").connections
+        looked.append(manager.reads_only())
+        return look_at(self, lake)
+
+    manager: Any = None
+    monkeypatch.setattr(Looks, "at", looking)
+    assert set(actions(project.run("--vars", "does: totals_1")).values()) == {"NO_DATA"}
+    assert had == [True] * 3
+    assert looked == [False] * 3  # who looks takes a turn of its own

@@ -169,6 +169,21 @@ BREAKS = [
         "test_tables_that_do_not_read_each_other_see_one_version",
     ),
     Break(
+        "impl.py",
+        "a table is left alone by what is asked without a turn",
+        "with self.connections.lake_turn(reading=True):\n                refresh = Refresh(",
+        "with contextlib.nullcontext():\n                refresh = Refresh(",
+        f"{_FUNCTIONAL}/test_look.py::test_who_asks_has_a_turn",
+    ),
+    Break(
+        "lazy.py",
+        "objects of a class wait for each other",
+        "value = self._compute(instance)",
+        "with self.__dict__.setdefault('lock', __import__('threading').RLock()):\n"
+        "            value = self._compute(instance)",
+        "tests/unit/test_lazy.py",
+    ),
+    Break(
         "turn.py",
         "who writes does not wait",
         "self._changed.wait_for(lambda: self._writer is None and not self._readers)",

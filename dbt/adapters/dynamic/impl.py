@@ -359,7 +359,9 @@ class DynamicAdapter(DuckDBAdapter):
             if seen is None:
                 return False
             invocation = (self._invocation, get_invocation_id())
-            refresh = Refresh(model, self._session, self._lakes(), *invocation, look=seen)
+            # It may ask for what others wait for.
+            with self.connections.lake_turn(reading=True):
+                refresh = Refresh(model, self._session, self._lakes(), *invocation, look=seen)
         except (DbtRuntimeError, duckdb.Error, NotRemembered):
             return False  # a refresh says what is wrong
         caller(refresh)

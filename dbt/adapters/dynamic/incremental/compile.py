@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 from sqlglot import exp
 
@@ -37,6 +37,7 @@ from dbt.adapters.dynamic.incremental.rules import aggregates, keyed
 from dbt.adapters.dynamic.incremental.statement import Statement
 from dbt.adapters.dynamic.lake.changes import ChangeKind, SourceChange
 from dbt.adapters.dynamic.lake.types import storable, stored_inexactly
+from dbt.adapters.dynamic.lazy import lazy
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import SYSTEM_TIME
 from dbt.adapters.dynamic.query.engine import Engine
@@ -90,7 +91,7 @@ class Compiled:
     only_finished: Explained | None = None
     make_state: Callable[[], AggregateState | None] = lambda: None
 
-    @cached_property
+    @lazy
     def state(self) -> AggregateState | None:
         """What can be kept to finish the result from, where that gains anything."""
         return self.make_state()

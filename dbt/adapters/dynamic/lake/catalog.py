@@ -16,7 +16,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from itertools import groupby
 from typing import Any, overload
 
@@ -24,6 +23,7 @@ import duckdb
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt.adapters.dynamic.errors import DynamicTableError
+from dbt.adapters.dynamic.lazy import lazy
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
 
 # Runs one statement on the thread's connection and returns its rows.
@@ -76,7 +76,7 @@ class Commit:
     changes: dict[int, frozenset[str]]
     extra_info: str
 
-    @cached_property
+    @lazy
     def info(self) -> Mapping[str, Any]:
         """What the writer attached, where that is an object in JSON; else nothing."""
         if not self.extra_info.startswith("{"):
@@ -240,7 +240,7 @@ class LakeCatalog:
         """The quoted name of a metadata table."""
         return quoted(f"__ducklake_metadata_{self.database}", *self._metadata_schema, table)
 
-    @cached_property
+    @lazy
     def _metadata_schema(self) -> tuple[str, ...]:
         """The schema of the metadata tables, where it must be said.
 
@@ -285,7 +285,7 @@ class LakeCatalog:
                 found.append(name)
         return found
 
-    @cached_property
+    @lazy
     def kind(self) -> str:
         """What keeps the catalog: ``duckdb``, ``sqlite``, ``postgres`` or another."""
         name = literal(self.database)

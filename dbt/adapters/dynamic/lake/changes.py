@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 
 from dbt.adapters.dynamic.lake.catalog import (
     DELETED_TWICE,
@@ -16,6 +15,7 @@ from dbt.adapters.dynamic.lake.catalog import (
     Commits,
     TableVersion,
 )
+from dbt.adapters.dynamic.lazy import lazy
 from dbt.adapters.dynamic.names import fold
 
 # DuckLake's words in ducklake_snapshot_changes, as DuckDB 1.5.5 writes them.
@@ -83,7 +83,7 @@ class Pin:
         """``database.schema.identifier``, as the public relations show it."""
         return f"{self.database}.{self.schema}.{self.name}"
 
-    @cached_property
+    @lazy
     def key(self) -> tuple[str, str, str]:
         """The name in lower case: what identifies the source within a query."""
         return fold(self.database), fold(self.schema), fold(self.name)

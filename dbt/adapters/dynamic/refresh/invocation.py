@@ -15,7 +15,8 @@ class Invocation:
     """Which snapshot each relation is read at during one dbt invocation.
 
     Base tables are read at one base snapshot per lake; what this invocation built is read at its
-    result. What DuckDB knows of functions is asked for once. Threads share one object.
+    result. What DuckDB knows of functions is asked for once. Threads share one object. Who asks it
+    to load something has a turn at the lakes already: others wait for what it loads.
 
     Attributes:
         counts: how many rows versions had when they were first counted.
@@ -33,11 +34,16 @@ class Invocation:
         self.states = KnownStates()
 
     def base(self, database: str, current_snapshot: Callable[[], int]) -> int:
-        """The lake's base snapshot: the one that was current when it was first asked for."""
+        """The lake's base snapshot: the one that was current when it was first asked for.
+
+        Needs no turn.
+        """
+        known = self._base.get(database)
+        if known is not None:
+            return known
+        now = current_snapshot()
         with self._lock:
-            if database not in self._base:
-                self._base[database] = current_snapshot()
-            return self._base[database]
+            return self._base.setdefault(database, now)
 
     def functions(self, names: Iterable[str], load: Callable[[], Functions]) -> Functions:
         """DuckDB's function catalog, loaded again when it lacks one of these names.

@@ -71,7 +71,10 @@ class Looks:
         self._looks: dict[str, Look] = {}
 
     def at(self, lake: str) -> Look | None:
-        """A look at a lake, or None if each table should be looked at on its own."""
+        """A look at a lake, or None if each table should be looked at on its own.
+
+        Who asks must have no turn at the lakes: others wait here for one that takes a look.
+        """
         with self._lock:
             self._forget()
             if lake not in self._looks and self._unchanged[lake] >= _WORTH_A_LOOK:

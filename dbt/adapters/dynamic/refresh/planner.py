@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from dbt_common.exceptions import DbtRuntimeError
 
@@ -37,6 +36,7 @@ from dbt.adapters.dynamic.lake.changes import (
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
 from dbt.adapters.dynamic.lake.places import located
 from dbt.adapters.dynamic.lake.session import Session
+from dbt.adapters.dynamic.lazy import lazy
 from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.engine import Engine, Surroundings, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
@@ -461,7 +461,7 @@ class Planner:
             found |= self._invocation.bases(database, store.bases, there)
         return found
 
-    @cached_property
+    @lazy
     def _surroundings(self) -> Surroundings:
         return self._engine.surroundings(MEANINGFUL_SETTINGS)
 
