@@ -41,7 +41,7 @@ def test_all_ways_are_right_and_measured(tmp_path: Path) -> None:
         workloads=(BY_CUSTOMER,),
         idle=False,
         kinds=("mixed",),
-        rates=(0.0, 0.1),
+        rates=(0.0, 0.1, 0.5),
         rounds=1,
         minutes=1,
         settings=ONE_THREAD,
@@ -50,11 +50,12 @@ def test_all_ways_are_right_and_measured(tmp_path: Path) -> None:
 
     assert json.loads(output.read_text()) == figures
     assert figures["checked"]
-    nothing, changed = figures["cells"]
+    nothing, changed, most = figures["cells"]
     assert (nothing["kind"], nothing["rate"], nothing["changed"]) == ("none", 0.0, 0)
     assert nothing["did"] == ["NO_DATA"]
     assert set(nothing["seconds"]) == {*MODELS, FLOOR}
     assert set(changed["seconds"]) == {*MODELS, FLOOR, REBUILD}
+    assert set(most["seconds"]) == {*MODELS, REBUILD}
     assert (changed["workload"], changed["kind"], changed["rate"]) == ("by_customer", "mixed", 0.1)
     assert 0 < changed["changed"] < 6005
     assert all(len(rounds) == 1 and rounds[0] > 0 for rounds in changed["seconds"].values())
