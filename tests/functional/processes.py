@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -55,6 +56,7 @@ class DbtProcess:
         self, project: LakeProject, folder: Path, manifest: bytes, **environment: str
     ) -> None:
         self.folder = folder
+        self._started_at = time.monotonic()
         folder.mkdir(parents=True)
         self.pipe, theirs = FORKS.Pipe()
         arguments = (theirs, project.folder, folder, manifest, environment)
@@ -64,13 +66,20 @@ class DbtProcess:
 
     def start(self, *arguments: str) -> None:
         """Begin a dbt command."""
+        self._started_at = time.monotonic()
         self.pipe.send(arguments)
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the last command was begun."""
+        return time.monotonic() - self._started_at
 
     def result(self) -> Result:
         """Wait for the end of the command.
 
         Raises:
             EOFError: the process died.
+            TimeoutError: it hangs; the message says where.
         """
         if not self.pipe.poll(_PATIENCE):
             raise TimeoutError(f"dbt does not end\n{self._stacks()}")

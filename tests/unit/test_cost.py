@@ -10,6 +10,7 @@ BUILD = Past(10.0, None, merged=False)
 SLOW = Past(12.0, 50_000, merged=True)
 FAST = Past(1.0, 50_000, merged=True)
 TOO_MANY = Past(14.0, 50_000, merged=False, over_threshold=True)
+LARGE, SMALL = Past(9.0, 20_000, merged=True), Past(2.0, 10_000, merged=True)
 ANEW = Past(10.0, None, merged=False, anew=True)
 
 
@@ -40,24 +41,47 @@ ANEW = Past(10.0, None, merged=False, anew=True)
         (60_000, [ANEW, TOO_MANY, BUILD], False),
         (60_000, [SLOW, ANEW], True),
         (60_000, [Past(12.0, None, merged=True), BUILD], False),
+        # Ten times as many as ever take ten times as long.
+        (200_000, [Past(2.0, 20_000, merged=True), Past(0.2, 2_000, merged=True), BUILD], False),
+        (201_000, [Past(2.0, 20_000, merged=True), Past(0.2, 2_000, merged=True), BUILD], True),
+        (201_000, [Past(2.0, 20_000, merged=True), Past(2.0, 2_000, merged=True), BUILD], False),
+        (201_000, [Past(2.0, 20_000, merged=True), Past(0.2, 10_001, merged=True), BUILD], False),
+        (201_000, [Past(2.0, 20_000, merged=True), Past(0.2, 2_000, merged=True)], False),
+        (201_000, [Past(2.0, 20_000, merged=True), BUILD], False),
     ],
 )
 def test_cheaper_full(changed: int, history: list[Past], full: bool) -> None:
-    assert (cheaper_full(changed, 1_000_000, 0.3, history) is not None) is full
+    assert (cheaper_full(changed, 0, 1_000_000, 0.3, history) is not None) is full
+
+
+def test_a_merge_of_deleted_rows_tells_nothing_of_added_ones() -> None:
+    of_deleted = [Past(12.0, 50_000, merged=True, removed_rows=1), BUILD]
+    assert cheaper_full(60_000, 0, 1_000_000, 0.3, of_deleted) is None
+    assert cheaper_full(60_000, 9, 1_000_000, 0.3, of_deleted) is not None
+    assert cheaper_full(60_000, 9, 1_000_000, 0.3, [SLOW, BUILD]) is None
+    # How many keys were affected does.
+    assert cheaper_full(60_000, 9, 1_000_000, 0.3, [TOO_MANY, BUILD]) is not None
+    some = [Past(2.0, 20_000, merged=True, removed_rows=5), Past(0.2, 2_000, merged=True), BUILD]
+    assert cheaper_full(250_000, 9, 1_000_000, 0.3, some) is None
+    assert cheaper_full(250_000, 0, 1_000_000, 0.3, some) is None
 
 
 def test_the_reason_gives_the_figures() -> None:
     texts = [
         one.text
-        for history in ([TOO_MANY], [SLOW, BUILD])
-        if (one := cheaper_full(60_000, 1_000_000, 0.3, history)) is not None
+        for history in ([TOO_MANY], [SLOW, BUILD], [LARGE, SMALL, BUILD])
+        if (one := cheaper_full(60_000, 0, 1_000_000, 0.3, history)) is not None
     ]
-    texts += [one.text for one in [cheaper_full(400_000, 1_000_000, 0.3, [])] if one is not None]
+    texts += [
+        one.text for one in [cheaper_full(400_000, 0, 1_000_000, 0.3, [])] if one is not None
+    ]
     assert texts == [
         "60,000 of 1,000,000 rows of the sources changed; 50,000 not long ago affected more keys "
         "than cardinality_threshold allows",
         "60,000 of 1,000,000 rows of the sources changed; 50,000 not long ago took 12.0 s to "
         "merge, and to build the table takes 10.0 s",
+        "60,000 of 1,000,000 rows of the sources changed; by the last merges it should take "
+        "37.0 s to merge them, and to build the table takes 10.0 s",
         "400,000 of 1,000,000 rows of the sources changed (40.0%), more than "
         "cardinality_threshold 0.3",
     ]

@@ -2,8 +2,9 @@
 
 The user's threshold is about keys, which are known only when half of a merge's work is done. What
 is known before: how many rows of the sources changed, by metadata, and how earlier refreshes of
-the table went for which as many had changed, or fewer. A wrong guess costs time and nothing else;
-and it is not repeated for ever, because only the last refreshes count.
+the table went. Rows that were deleted cost more than added ones: they must be found in old files.
+So merges of both do not tell of those of added rows only. A wrong guess costs time and nothing
+else; and it is not repeated for ever, because only the last refreshes count.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ WORTH_ASKING = 10_000
 MEMORY = 10
 # A merge that took this many times as long as a build is too slow.
 _SLOWER = 1.1
+# So is one of which it is to be expected that it takes this many times as long: that is less sure.
+_MUCH_SLOWER = 2.0
+# Merges are compared where one had this many times as many changed rows as the other.
+_MORE = 2
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Past:
     Attributes:
         seconds: how long its stages took.
         changed_rows: how many rows of the sources had changed, if it is known.
+        removed_rows: how many of them had been deleted.
         merged: the table was merged.
         over_threshold: it was built as a whole because too much was affected.
         anew: it was built because what was known of it before no longer held.
@@ -37,17 +43,19 @@ class Past:
     seconds: float
     changed_rows: int | None
     merged: bool
+    removed_rows: int = 0
     over_threshold: bool = False
     anew: bool = False
 
 
 def cheaper_full(
-    changed: int, rows: int, threshold: float, history: Sequence[Past]
+    changed: int, removed: int, rows: int, threshold: float, history: Sequence[Past]
 ) -> Explained | None:
     """Why a table is better built as a whole, or None if a merge is worth trying.
 
     Args:
         changed: how many rows of the sources were inserted or deleted since its last refresh.
+        removed: how many of them were deleted.
         rows: how many rows the sources have.
         threshold: the user's `cardinality_threshold`.
         history: its last refreshes, the newest first.
@@ -67,24 +75,46 @@ def cheaper_full(
         )
     since = _since_built_anew(history)
     builds = [past.seconds for past in since if not past.merged and not past.over_threshold]
+    build = median(builds) if builds else None
+    tried = [
+        (past, past.changed_rows)
+        for past in since[:MEMORY]
+        if past.changed_rows is not None
+        and (past.over_threshold or (past.merged and bool(past.removed_rows) == bool(removed)))
+    ]
     good = 0  # a merge of so many changed rows paid off
-    for past in since[:MEMORY]:
-        if past.changed_rows is None or not (past.merged or past.over_threshold):
-            continue
-        slow = past.merged and builds and past.seconds > _SLOWER * median(builds)
+    for past, then in tried:
+        slow = past.merged and build is not None and past.seconds > _SLOWER * build
         if not (slow or past.over_threshold):
-            good = max(good, past.changed_rows)
-        elif good < past.changed_rows <= changed:
+            good = max(good, then)
+        elif good < then <= changed:
             how = (
-                f"took {past.seconds:.1f} s to merge, and to build the table takes "
-                f"{median(builds):.1f} s"
+                f"took {past.seconds:.1f} s to merge, and to build the table takes {build:.1f} s"
                 if slow
                 else "affected more keys than cardinality_threshold allows"
             )
-            return Explained(
-                Reason.CHEAPER_FULL, f"{what}; {past.changed_rows:,} not long ago {how}"
-            )
+            return Explained(Reason.CHEAPER_FULL, f"{what}; {then:,} not long ago {how}")
+    expected = _expected([(then, past.seconds) for past, then in tried if past.merged], changed)
+    if build is not None and expected > _MUCH_SLOWER * build:
+        return Explained(
+            Reason.CHEAPER_FULL,
+            f"{what}; by the last merges it should take {expected:.1f} s to merge them, and to "
+            f"build the table takes {build:.1f} s",
+        )
     return None
+
+
+def _expected(merges: Sequence[tuple[int, float]], changed: int) -> float:
+    """How long a merge of more rows than ever should take, in seconds; 0 if nothing tells.
+
+    Args:
+        merges: changed rows and seconds of merges of the same kind.
+        changed: how many rows there are now.
+    """
+    (fewest, quick), (most, slow) = min(merges, default=(0, 0.0)), max(merges, default=(0, 0.0))
+    if changed <= most or most < max(_MORE * fewest, 1):
+        return 0.0
+    return slow + (slow - quick) / (most - fewest) * (changed - most)
 
 
 def _since_built_anew(history: Sequence[Past]) -> Sequence[Past]:

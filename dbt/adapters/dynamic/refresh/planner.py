@@ -98,6 +98,7 @@ class Plan:
         as_built: the table is the one that its last refresh left, with its columns.
         damaged: the table must be created anew: DuckLake may have lost deletes.
         changed_rows: about how many rows of its sources changed, if that was asked.
+        removed_rows: how many of them were deleted.
         compiled: the query's incremental form, if it has one.
     """
 
@@ -116,6 +117,7 @@ class Plan:
     as_built: bool
     damaged: bool
     changed_rows: int | None
+    removed_rows: int | None
     compiled: Compiled | None
 
 
@@ -320,10 +322,10 @@ class Planner:
                 "Set refresh_mode to 'auto' to allow a full refresh, change the query, or run "
                 "dbt with --full-refresh once if the cause is gone."
             ) from None
-        changed_rows = None
+        changed_rows = removed_rows = None
         if decision.merge is not None:
-            changed_rows = self._changed_rows(changes)
-            decision = self._cheaper(decision, changed_rows, pins, seen.snapshot)
+            changed_rows, removed_rows = self._changed_rows(changes)
+            decision = self._cheaper(decision, changed_rows, removed_rows, pins, seen.snapshot)
         if decision.action is not RefreshAction.NO_DATA:
             if state and decision.merge is not None:
                 self._disable(misled_by(commits, state.pins))
@@ -358,22 +360,32 @@ class Planner:
             as_built=self._as_built,
             damaged=self._damaged,
             changed_rows=changed_rows,
+            removed_rows=removed_rows,
             compiled=compiled if isinstance(compiled, Compiled) else None,
         )
 
-    def _changed_rows(self, changes: Mapping[SourceKey, SourceChange]) -> int:
-        """About how many rows of the sources were inserted or deleted, by metadata."""
-        changed = 0
+    def _changed_rows(self, changes: Mapping[SourceKey, SourceChange]) -> tuple[int, int]:
+        """About how many rows of the sources changed, and how many of these were deleted.
+
+        By metadata.
+        """
+        changed = removed = 0
         for key, change in changes.items():
             if change.kind is not ChangeKind.UNCHANGED:
                 lake, table = self._lakes[key[0]], change.table.table_id
                 inserted = lake.inserted_rows(table, change.old, change.new)
-                deleted = max(inserted - (change.growth or 0), 0)
-                changed += inserted + (deleted if change.kind is ChangeKind.CHANGES else 0)
-        return changed
+                changed += inserted
+                if change.kind is ChangeKind.CHANGES:
+                    removed += max(inserted - (change.growth or 0), 0)
+        return changed + removed, removed
 
     def _cheaper(
-        self, decision: Decision, changed: int, pins: Sequence[Pin], snapshot: int
+        self,
+        decision: Decision,
+        changed: int,
+        removed: int,
+        pins: Sequence[Pin],
+        snapshot: int,
     ) -> Decision:
         """To merge, or to build the table as a whole where that is cheaper."""
         config = self.model.config
@@ -382,7 +394,7 @@ class Planner:
             return decision
         history = self._store.history(self.model.dynamic_table, snapshot)
         rows = sum(pin.rows or 0 for pin in pins)
-        cheaper = cheaper_full(changed, rows, config.cardinality_threshold, history)
+        cheaper = cheaper_full(changed, removed, rows, config.cardinality_threshold, history)
         return Decision.full(cheaper) if cheaper is not None else decision
 
     def _state(self, snapshot: int) -> State | None:

@@ -504,6 +504,7 @@ class Refresh:
             "cardinality_ratio": outcome.ratio,
             "source_snapshots": json.dumps({pin.source: pin.snapshot for pin in plan.pins}),
             "changed_rows": plan.changed_rows,
+            "removed_rows": plan.removed_rows,
             "timings": json.dumps(self.response.timings),
         }
 
