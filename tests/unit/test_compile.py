@@ -10,8 +10,9 @@ import pytest
 
 from dbt.adapters.dynamic.incremental.merges import Append, BagMerge, KeyMerge, Merge
 from dbt.adapters.dynamic.lake.changes import ChangeKind
+from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
-from tests.unit.lab import Lab
+from tests.unit.lab import Lab, Lake
 
 
 def merge(lab: Lab, sql: str, kinds: Mapping[str, str], unique_key: tuple[str, ...] = ()) -> Merge:
@@ -150,6 +151,44 @@ def test_groups_beside_a_changed_table_are_computed_for_its_keys_only(lab: Lab) 
         {"customers": "changes"},
     )
     assert 'SEMI JOIN "dbt_dynamic_feed_1_customers_keys" AS "k"' in sql
+
+
+def test_changed_rows_meet_large_tables_one_after_the_other(lake: Lake) -> None:
+    """DuckDB takes a join of few rows with a large table for as large as that."""
+    lake.run(
+        "CREATE TABLE items AS SELECT i % 20_000 AS o, i AS v FROM range(100_000) r(i)",
+        "CREATE TABLE orders AS SELECT i AS id, i % 2_000 AS c FROM range(20_000) r(i)",
+        "CREATE TABLE customers AS SELECT i AS id, 'c' || i AS name FROM range(2_000) r(i)",
+    )
+    pins = {("lake", "main", name): lake.pin(name) for name in ("items", "orders", "customers")}
+    lake.run("INSERT INTO items SELECT 7 * i, i FROM range(30) r(i)")
+    query = (
+        "SELECT c.name, sum(i.v) AS v FROM items AS i JOIN orders AS o ON i.o = o.id "
+        "JOIN customers AS c ON o.c = c.id GROUP BY c.name"
+    )
+    found = lake.compile(lake.inline(query)).merge({k: lake.change(p) for k, p in pins.items()})
+    assert isinstance(found, KeyMerge)
+    for name, feed in found.feeds.items():
+        lake.run(f'CREATE TEMP TABLE "{name}" AS {lower(feed)}')
+    profile = lake.rows(f"EXPLAIN (ANALYZE, FORMAT json) {lower(found.affected)}")[0][1]
+    joins = re.findall(r'"operator_cardinality": (\d+),\s*"operator_name": "\w*JOIN', profile)
+    assert max(map(int, joins)) == 30
+
+
+def test_rows_without_a_partner_are_not_joined_by_null(lab: Lab) -> None:
+    """But ASOF takes NULL for a key."""
+    joined = (
+        "SELECT o.id, c.name FROM orders AS o JOIN customers AS b ON o.customer = b.customer "
+        "{} JOIN customers AS c ON o.customer = c.customer{}"
+    )
+    for join, condition, same in (
+        ("", "", "="),
+        ("LEFT", "", "="),
+        ("ASOF", " AND o.id >= c.customer", "IS NOT DISTINCT FROM"),
+    ):
+        sql = text(lab, joined.format(join, condition), {"customers": "changes"})
+        restricted = f'AS "k" ON "r"."customer" {same} "k"."customer"'
+        assert restricted in sql, join
 
 
 def test_keys_of_another_type_do_not_travel(lab: Lab) -> None:

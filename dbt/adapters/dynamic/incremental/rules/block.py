@@ -21,6 +21,7 @@ from dbt.adapters.dynamic.incremental.merges import WEIGHT
 from dbt.adapters.dynamic.incremental.nodes import (
     Block,
     Item,
+    Join,
     Keyed,
     Node,
     Union,
@@ -37,6 +38,8 @@ from dbt.adapters.dynamic.names import quoted
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
 
 _Column = tuple[str, str]
+# Of so many relations there is one order to join them in.
+_ONE_ORDER = 2
 
 
 def version(
@@ -166,18 +169,25 @@ def _neighbours(
 ) -> dict[str, str]:
     """The other items: at the old version before `place`, at the new one behind it.
 
-    What has to be computed key by key is computed for the changed rows' keys only.
+    What has to be computed key by key is computed for the changed rows' keys only. So is what is
+    joined to the changed rows where they are joined to more than that: DuckDB 1.5.5 takes a join
+    of few rows with a large table for as large as that, as it knows of no column of a lake how
+    many values it has, and may join two large tables first.
     """
     reach = _reach(block, seeds)
+    several = sum(item.node is not None for item in block.items) > _ONE_ORDER
+    null_is_a_key = block.items[place].join in (Join.ASOF, Join.ASOF_LEFT)
     read: dict[str, str] = {}
     for other, item in enumerate(block.items):
         if item.node is None or other == place:
             continue
         restriction = None
         pairs = reach.get(item.alias)
-        if pairs and _heavy(item.node):
+        if pairs and (_heavy(item.node) or (several and item.join.linear)):
             keys = relations.keys_of(changed, tuple(sorted(set(seeds.values()))))
             restriction = Restriction(keys, pairs)
+            if item.join.linear and not null_is_a_key:  # of a NULL nothing is joined
+                restriction = replace(restriction, without_nulls=frozenset(dict(pairs).values()))
         which = Version.OLD if other < place else Version.NEW
         read[item.alias] = relations.relation(item.node, which, restriction)
     return read
