@@ -6,6 +6,7 @@ The figures are plain data, as the JSON files hold them; see `Measuring.figures`
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -175,6 +176,7 @@ class Measuring:
             ways += [REBUILD] if rate >= _MUCH else []
             turn = self._changes % len(ways)
             for way in ways[turn:] + ways[:turn]:
+                os.sync()  # no commit is to wait for what the change, or another way, wrote
                 before = time.monotonic()
                 for workload, done in self._project.refresh(way, change).items():
                     found.setdefault(workload, {}).setdefault(way, []).append(done)
