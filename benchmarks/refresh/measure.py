@@ -99,9 +99,7 @@ class Measuring:
         Raises:
             SystemExit: dbt failed, or a table is not what its query says.
         """
-        ways = list(self._ways)
-        if any(rate >= _MUCH for rate in self._options.rates):
-            ways.append(REBUILD)
+        ways = list(dict.fromkeys(w for rate in self._options.rates for w in self._ways_at(rate)))
         self._tell(f"building the tables: {', '.join(ways)}")
         self._project.build(ways)
         self._began = time.monotonic()
@@ -147,6 +145,11 @@ class Measuring:
             for kind in self._options.kinds if rate else [NONE]:
                 yield rate, kind
 
+    def _ways_at(self, rate: float) -> list[str]:
+        """The ways that bring their tables up to date after changes of a rate."""
+        ways = [way for way in self._ways if way != FLOOR or rate < _MOST]
+        return [*ways, REBUILD] if rate >= _MUCH else ways
+
     def _idle(self) -> None:
         steal = Steal()
         rounds = [self._project.refresh_idle() for _ in range(self._options.rounds)]
@@ -171,9 +174,7 @@ class Measuring:
             self._changes += 1
             change = self._project.lake.change(kind, rate, self._changes)
             changed.append(change.rows)
-            # The rebuild by hand needs to be right at the end, not before.
-            ways = [way for way in self._ways if way != FLOOR or rate < _MOST]
-            ways += [REBUILD] if rate >= _MUCH else []
+            ways = self._ways_at(rate)
             turn = self._changes % len(ways)
             for way in ways[turn:] + ways[:turn]:
                 os.sync()  # no commit is to wait for what the change, or another way, wrote
@@ -185,6 +186,7 @@ class Measuring:
                     f"{way} {time.monotonic() - before:.1f} s"
                 )
             if self._options.check:
+                # The rebuild by hand needs to be right at the end, not before.
                 self._project.check([way for way in ways if way != REBUILD])
             self._project.lake.forget()
         for workload, by_way in found.items():

@@ -99,7 +99,8 @@ class DbtProcess:
         file = self.folder / _STACKS
         if not file.exists():
             return "it has not begun"
-        os.kill(self.process.ident or 0, signal.SIGUSR1)
+        assert self.process.pid is not None  # it was started; 0 would mean everybody
+        os.kill(self.process.pid, signal.SIGUSR1)
         self.process.join(_MOMENT)  # it lives on: this is the time that it has to write them
         return file.read_text() or "it writes no stacks"
 

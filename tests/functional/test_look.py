@@ -14,7 +14,7 @@ from dbt.adapters.dynamic.environment import LakeEnvironment
 from dbt.adapters.dynamic.query.engine import RememberingEngine
 from dbt.adapters.dynamic.refresh import look
 from dbt.adapters.dynamic.refresh.invocation import Invocation
-from dbt.adapters.dynamic.refresh.look import Look, Looks
+from dbt.adapters.dynamic.refresh.look import Looks
 from dbt.adapters.factory import get_adapter_by_type
 from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
@@ -274,25 +274,19 @@ def test_who_asks_has_a_turn(
     does = WHILE_COMPILED.replace("__", "run_query('SELECT 1')")  # it is asked in earnest then
     project.model("totals_1", does + TOTALS.format("{{ source('raw', 'events_1') }}"))
     project.run()
-    had: list[bool] = []
-    functions = Invocation.functions
+    turns: dict[str, list[bool]] = {"functions": [], "at": []}
 
-    def noting(*arguments: Any) -> Any:
-        had.append(manager.reads_only())
-        return functions(*arguments)
+    def noting(owner: Any, name: str) -> None:
+        called = getattr(owner, name)
 
-    monkeypatch.setattr(Invocation, "functions", noting)
-    look_at = Looks.at
-    looked: list[bool] = []
+        def noted(*arguments: Any) -> Any:
+            turns[name].append(get_adapter_by_type("dynamic").connections.reads_only())
+            return called(*arguments)
 
-    def looking(self: Looks, lake: str) -> Look | None:
-        nonlocal manager
-        manager = get_adapter_by_type("dynamic").connections
-        looked.append(manager.reads_only())
-        return look_at(self, lake)
+        monkeypatch.setattr(owner, name, noted)
 
-    manager: Any = None
-    monkeypatch.setattr(Looks, "at", looking)
+    noting(Invocation, "functions")
+    noting(Looks, "at")
     assert set(actions(project.run("--vars", "does: totals_1")).values()) == {"NO_DATA"}
-    assert had == [True] * 3
-    assert looked == [False] * 3  # who looks takes a turn of its own
+    assert turns["functions"] == [True] * 3
+    assert turns["at"] == [False] * 3  # who looks takes a turn of its own

@@ -163,8 +163,8 @@ BREAKS = [
     Break(
         "refresh/invocation.py",
         "each table of a run reads its own version",
-        "if database not in self._base:",
-        "if True:",
+        "known = self._base.get(database) if known is not None:",
+        "self._base.pop(database, None)\n        known = None\n        if known is not None:",
         f"{_FUNCTIONAL}/test_consistency.py::"
         "test_tables_that_do_not_read_each_other_see_one_version",
     ),

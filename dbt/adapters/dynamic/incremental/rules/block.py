@@ -185,9 +185,9 @@ def _neighbours(
         pairs = reach.get(item.alias)
         if pairs and (_heavy(item.node) or (several and item.join.linear)):
             keys = relations.keys_of(changed, tuple(sorted(set(seeds.values()))))
-            restriction = Restriction(keys, pairs)
-            if item.join.linear and not null_is_a_key:  # of a NULL nothing is joined
-                restriction = replace(restriction, without_nulls=frozenset(dict(pairs).values()))
+            nothing_joins_null = item.join.linear and not null_is_a_key
+            without_nulls = frozenset(key for _, key in pairs if nothing_joins_null)
+            restriction = Restriction(keys, pairs, without_nulls)
         which = Version.OLD if other < place else Version.NEW
         read[item.alias] = relations.relation(item.node, which, restriction)
     return read
