@@ -55,3 +55,34 @@ def test_too_many_changed_rows_to_begin_a_merge(
         ),
         ("900 of 1,895 rows of the sources changed (47.5%), more than cardinality_threshold 0.3",),
     ]
+
+
+def test_more_keys_than_ever_are_foretold(
+    project: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "WORTH_ASKING", 10)
+    monkeypatch.setattr(planner, "WORTH_ASKING", 10)
+    monkeypatch.setattr(cost, "_FEWEST", 10)
+    monkeypatch.setattr(cost, "_SLOWER", 1000)  # such few rows take what they take
+    monkeypatch.setattr(cost, "_MUCH_SLOWER", 1000)
+    project.source("events", "SELECT i AS id, i % 200 AS k, i AS v FROM range(1000) r(i)")
+    project.model(
+        "by_key",
+        "SELECT k, list(v ORDER BY v) AS v FROM {{ source('raw', 'events') }} GROUP BY k",
+    )
+    project.run()
+    # More than ten rows: fewer stay in the catalog, where they are not counted.
+    for rows, done in (
+        (15, "INCREMENTAL affected_keys 15/200 keys +15 -15"),
+        (100, "FULL CHEAPER_FULL"),
+    ):
+        project.sql(f"UPDATE raw.events SET v = v + 1 WHERE id < {rows}")
+        assert project.run()["by_key"]["_message"].startswith(done)
+    assert project.sql(
+        "SELECT reason FROM dbt_dynamic.refresh_history WHERE reason_code = 'CHEAPER_FULL'"
+    ) == [
+        (
+            "200 of 1,000 rows of the sources changed; by the last merges they should affect 41% "
+            "of the keys, more than cardinality_threshold 0.3",
+        )
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dbt.adapters.dynamic.refresh.cost import MEMORY, Past, cheaper_full
@@ -11,6 +13,8 @@ SLOW = Past(12.0, 50_000, merged=True)
 FAST = Past(1.0, 50_000, merged=True)
 TOO_MANY = Past(14.0, 50_000, merged=False, over_threshold=True)
 LARGE, SMALL = Past(9.0, 20_000, merged=True), Past(2.0, 10_000, merged=True)
+# As many rows as this affected a tenth of the keys.
+TENTH = Past(1.0, 20_000, merged=True, affected=0.1)
 ANEW = Past(10.0, None, merged=False, anew=True)
 
 
@@ -48,6 +52,18 @@ ANEW = Past(10.0, None, merged=False, anew=True)
         (201_000, [Past(2.0, 20_000, merged=True), Past(0.2, 10_001, merged=True), BUILD], False),
         (201_000, [Past(2.0, 20_000, merged=True), Past(0.2, 2_000, merged=True)], False),
         (201_000, [Past(2.0, 20_000, merged=True), BUILD], False),
+        # Twice as many affect 19 % of the keys, and five times as many 41 %: not quite half.
+        (40_000, [TENTH], False),
+        (88_000, [TENTH], False),  # a little more than the threshold, perhaps
+        (90_000, [TENTH], True),
+        (90_000, [replace(TENTH, affected=None)], False),
+        (90_000, [replace(TENTH, affected=0.0)], False),
+        (90_000, [replace(TENTH, merged=False)], False),
+        (90_000, [replace(TENTH, changed_rows=999, affected=0.01)], False),  # too few to tell
+        # Where they lie together, more rows affect fewer keys each.
+        (90_000, [TENTH, replace(TENTH, changed_rows=80_000)], False),
+        (90_000, [TENTH, replace(TENTH, changed_rows=90_000, affected=1.5)], False),
+        (90_001, [TENTH, replace(TENTH, changed_rows=90_000, affected=1.5)], True),
     ],
 )
 def test_cheaper_full(changed: int, history: list[Past], full: bool) -> None:
@@ -64,6 +80,8 @@ def test_a_merge_of_deleted_rows_tells_nothing_of_added_ones() -> None:
     some = [Past(2.0, 20_000, merged=True, removed_rows=5), Past(0.2, 2_000, merged=True), BUILD]
     assert cheaper_full(250_000, 9, 1_000_000, 0.3, some) is None
     assert cheaper_full(250_000, 0, 1_000_000, 0.3, some) is None
+    assert cheaper_full(90_000, 9, 1_000_000, 0.3, [TENTH]) is None
+    assert cheaper_full(90_000, 9, 1_000_000, 0.3, [replace(TENTH, removed_rows=9)]) is not None
 
 
 def test_the_reason_gives_the_figures() -> None:
@@ -71,6 +89,9 @@ def test_the_reason_gives_the_figures() -> None:
         one.text
         for history in ([TOO_MANY], [SLOW, BUILD], [LARGE, SMALL, BUILD])
         if (one := cheaper_full(60_000, 0, 1_000_000, 0.3, history)) is not None
+    ]
+    texts += [
+        one.text for one in [cheaper_full(90_000, 0, 1_000_000, 0.3, [TENTH])] if one is not None
     ]
     texts += [
         one.text for one in [cheaper_full(400_000, 0, 1_000_000, 0.3, [])] if one is not None
@@ -82,6 +103,8 @@ def test_the_reason_gives_the_figures() -> None:
         "merge, and to build the table takes 10.0 s",
         "60,000 of 1,000,000 rows of the sources changed; by the last merges it should take "
         "37.0 s to merge them, and to build the table takes 10.0 s",
+        "90,000 of 1,000,000 rows of the sources changed; by the last merges they should affect "
+        "38% of the keys, more than cardinality_threshold 0.3",
         "400,000 of 1,000,000 rows of the sources changed (40.0%), more than "
         "cardinality_threshold 0.3",
     ]

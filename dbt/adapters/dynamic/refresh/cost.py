@@ -2,9 +2,10 @@
 
 The user's threshold is about keys, which are known only when half of a merge's work is done. What
 is known before: how many rows of the sources changed, by metadata, and how earlier refreshes of
-the table went. Rows that were deleted cost more than added ones: they must be found in old files.
-So merges of both do not tell of those of added rows only. A wrong guess costs time and nothing
-else; and it is not repeated for ever, because only the last refreshes count.
+the table went: how long they took, and how many keys so many rows affected. Rows that were deleted
+cost more than added ones: they must be found in old files. So merges of both do not tell of those
+of added rows only. A wrong guess costs time and nothing else; and it is not repeated for ever,
+because only the last refreshes count.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ MEMORY = 10
 _SLOWER = 1.1
 # So is one of which it is to be expected that it takes this many times as long: that is less sure.
 _MUCH_SLOWER = 2.0
+# So is one that should affect this many times as many keys as the user's threshold allows.
+_MANY_MORE = 1.25
+# A merge of fewer rows says little of how many keys rows affect.
+_FEWEST = 1_000
 # Merges are compared where one had this many times as many changed rows as the other.
 _MORE = 2
 
@@ -35,6 +40,7 @@ class Past:
         seconds: how long its stages took.
         changed_rows: how many rows of the sources had changed, if it is known.
         removed_rows: how many of them had been deleted.
+        affected: the share of the table's keys that they affected, if it is known.
         merged: the table was merged.
         over_threshold: it was built as a whole because too much was affected.
         anew: it was built because what was known of it before no longer held.
@@ -44,6 +50,7 @@ class Past:
     changed_rows: int | None
     merged: bool
     removed_rows: int = 0
+    affected: float | None = None
     over_threshold: bool = False
     anew: bool = False
 
@@ -101,6 +108,15 @@ def cheaper_full(
             f"{what}; by the last merges it should take {expected:.1f} s to merge them, and to "
             f"build the table takes {build:.1f} s",
         )
+    affected = _expected_share(
+        [(then, past.affected) for past, then in tried if past.merged], changed
+    )
+    if affected > _MANY_MORE * threshold:
+        return Explained(
+            Reason.CHEAPER_FULL,
+            f"{what}; by the last merges they should affect {affected:.0%} of the keys, more than "
+            f"cardinality_threshold {threshold:g}",
+        )
     return None
 
 
@@ -115,6 +131,23 @@ def _expected(merges: Sequence[tuple[int, float]], changed: int) -> float:
     if changed <= most or most < max(_MORE * fewest, 1):
         return 0.0
     return slow + (slow - quick) / (most - fewest) * (changed - most)
+
+
+def _expected_share(merges: Sequence[tuple[int, float | None]], changed: int) -> float:
+    """Which share of the keys more rows than ever should affect; 0 if nothing tells.
+
+    Rows that hit keys at random leave (1 - s)^2 of them alone where half as many leave 1 - s. Rows
+    that lie together hit fewer, so this is asked of the largest merge.
+
+    Args:
+        merges: changed rows and affected share of merges of the same kind.
+        changed: how many rows there are now.
+    """
+    known = [(then, share) for then, share in merges if share is not None and then >= _FEWEST]
+    then, share = max(known, default=(0, 0.0))
+    if then == 0 or changed <= then:
+        return 0.0
+    return 1 - (1 - min(share, 1)) ** (changed / then)
 
 
 def _since_built_anew(history: Sequence[Past]) -> Sequence[Past]:

@@ -248,7 +248,8 @@ class Store:
         if self._missing("refresh_log", _HISTORY_COLUMNS, snapshot):
             return []  # it was written by an older version of the package
         rows = self._rows(
-            "SELECT timings, changed_rows, removed_rows, refresh_action, reason_code "
+            "SELECT timings, changed_rows, removed_rows, cardinality_ratio, refresh_action, "
+            "reason_code "
             f"FROM {self._name('refresh_log')} WHERE dynamic_table = {literal(dynamic_table)} "
             "AND state = 'SUCCEEDED' AND refresh_action <> 'NO_DATA' AND timings IS NOT NULL "
             "QUALIFY least(row_number() OVER (ORDER BY completed_at DESC), row_number() OVER ("
@@ -261,10 +262,11 @@ class Store:
                 changed,
                 merged=action == "INCREMENTAL",
                 removed_rows=removed or 0,
+                affected=ratio,
                 over_threshold=reason == Reason.OVER_THRESHOLD,
                 anew=action == "REINITIALIZE",
             )
-            for timings, changed, removed, action, reason in rows
+            for timings, changed, removed, ratio, action, reason in rows
         ]
 
     def names(self, snapshot: int) -> list[tuple[str, str]]:
