@@ -79,9 +79,12 @@ class Cell:
 
     @property
     def better_mode(self) -> float | None:
-        """Seconds of the better one of forced full and forced incremental."""
+        """Seconds of the better one of forced full and forced incremental.
+
+        Where most rows changed, nothing is forced to be incremental.
+        """
         found = [self.seconds[way] for way in (FULL, FORCED) if way in self.seconds]
-        return min(found, default=None) if len(found) == 2 else None
+        return min(found, default=None)
 
     @property
     def regret(self) -> float | None:

@@ -23,8 +23,9 @@ from benchmarks.refresh.workloads import IDLE, IDLE_TABLES, Workload
 NONE = "none"
 # From this rate on the floor is the better of a merge and a rebuild by hand.
 _MUCH = 0.1
-# From this rate on it is the rebuild: a merge by hand takes many times as long.
+# From this rate on it is the rebuild, and nobody is forced to merge: it takes many times as long.
 _MOST = 0.5
+_NOT_OF_MOST = (FLOOR, FORCED)
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,11 @@ class Measuring:
             self._idle()
         cells = list(self._plan()) if self._options.workloads else []
         for number, (rate, kind) in enumerate(cells, start=1):
-            if rate >= _MOST and FLOOR in ways:
-                self._tell("comparing what was merged by hand with its queries")
-                self._project.check([FLOOR])
-                ways.remove(FLOOR)
+            done = [way for way in ways if way in _NOT_OF_MOST] if rate >= _MOST else []
+            if done:
+                self._tell(f"comparing with its query what is not to follow: {', '.join(done)}")
+                self._project.check(done)
+                ways = [way for way in ways if way not in done]
             self._cell(rate, kind, self._began + self._left() * number / len(cells))
         self._tell("comparing every table with its query")
         self._project.check(ways)
@@ -147,7 +149,7 @@ class Measuring:
 
     def _ways_at(self, rate: float) -> list[str]:
         """The ways that bring their tables up to date after changes of a rate."""
-        ways = [way for way in self._ways if way != FLOOR or rate < _MOST]
+        ways = [way for way in self._ways if rate < _MOST or way not in _NOT_OF_MOST]
         return [*ways, REBUILD] if rate >= _MUCH else ways
 
     def _idle(self) -> None:

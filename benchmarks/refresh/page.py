@@ -217,8 +217,8 @@ def _regret(cells: Sequence[Cell]) -> str:
     text = (
         "### Regret of the automatic mode\n\n"
         "Automatic mode beside the better one of `refresh_mode: full` and `incremental`, each "
-        f"with a table of its own. The worst of {len(measured)} cells: {worst.name}, "
-        f"{worst.regret:.2f}x."
+        "with a table of its own; where 50 % changed, beside full only. "
+        f"The worst of {len(measured)} cells: {worst.name}, {worst.regret:.2f}x."
     )
     over = sorted(
         (one for one in measured if one.regrets), key=lambda one: one.regret or 0.0, reverse=True
@@ -231,7 +231,10 @@ def _regret(cells: Sequence[Cell]) -> str:
         [
             (
                 one.name,
-                *(_seconds(one.seconds[way]) for way in (DYNAMIC, FULL, FORCED)),
+                *(
+                    _seconds(one.seconds[way]) if way in one.seconds else ""
+                    for way in (DYNAMIC, FULL, FORCED)
+                ),
                 f"{one.regret:.2f}x",
             )
             for one in over
