@@ -23,8 +23,8 @@ from benchmarks.refresh.workloads import IDLE, IDLE_TABLES, Workload
 NONE = "none"
 # From this rate on the floor is the better of a merge and a rebuild by hand.
 _MUCH = 0.1
-# From this rate on it is the rebuild, and nothing is made to merge, which takes many times as long:
-# who wrote an incremental model says --full-refresh then, and that is the rebuild, too.
+# From this rate on it is the rebuild, and nothing is made to merge; that takes many times as long,
+# and who wrote an incremental model says --full-refresh then, which is the rebuild, too.
 _MOST = 0.5
 _NOT_OF_MOST = (INCREMENTAL, FLOOR, FORCED)
 
