@@ -52,6 +52,9 @@ ANEW = Past(10.0, None, merged=False, anew=True)
         (201_000, [Past(2.0, 20_000, merged=True), Past(0.2, 10_001, merged=True), BUILD], False),
         (201_000, [Past(2.0, 20_000, merged=True), Past(0.2, 2_000, merged=True)], False),
         (201_000, [Past(2.0, 20_000, merged=True), BUILD], False),
+        # What is not for the rows is not for more rows.
+        (200_000, [Past(10.0, 20_000, merged=True), Past(7.0, 2_000, merged=True), BUILD], False),
+        (200_000, [Past(10.0, 20_000, merged=True), Past(6.0, 2_000, merged=True), BUILD], True),
         # Twice as many affect 19 % of the keys, and five times as many 41 %: not quite half.
         (40_000, [TENTH], False),
         (88_000, [TENTH], False),  # a little more than the threshold, perhaps

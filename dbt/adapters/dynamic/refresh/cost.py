@@ -28,8 +28,10 @@ _MUCH_SLOWER = 2.0
 _MANY_MORE = 1.25
 # A merge of fewer rows says little of how many keys rows affect.
 _FEWEST = 1_000
-# Merges are compared where one had this many times as many changed rows as the other.
+# Merges are compared where one had this many times as many changed rows as the other, and took
+# this many times as long: what is less is what any refresh takes, and chance.
 _MORE = 2
+_LONGER = 1.5
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _expected(merges: Sequence[tuple[int, float]], changed: int) -> float:
         changed: how many rows there are now.
     """
     (fewest, quick), (most, slow) = min(merges, default=(0, 0.0)), max(merges, default=(0, 0.0))
-    if changed <= most or most < max(_MORE * fewest, 1):
+    if changed <= most or most < max(_MORE * fewest, 1) or slow < _LONGER * quick:
         return 0.0
     return slow + (slow - quick) / (most - fewest) * (changed - most)
 
