@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dbt.adapters.dynamic.refresh import cost, planner
@@ -86,3 +88,76 @@ def test_more_keys_than_ever_are_foretold(
             "of the keys, more than cardinality_threshold 0.3",
         )
     ]
+
+
+def test_where_files_show_that_most_changed_nothing_is_read_before_the_build(
+    project: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "WORTH_ASKING", 10)
+    monkeypatch.setattr(planner, "WORTH_ASKING", 10)
+    project.source("events", "SELECT i AS id, i % 50 AS k, i AS v FROM range(1000) r(i)")
+    events = "FROM {{ source('raw', 'events') }}"
+    project.model("by_key", f"SELECT k, max(v) AS v {events} GROUP BY k")
+    project.model(
+        "strict", f"SELECT k, max(v) AS v {events} GROUP BY k", refresh_mode="incremental"
+    )
+    project.run()
+    asked: list[str] = []
+    for name in ("lost_rows", "located"):
+        does = getattr(planner, name)
+
+        def noted(*arguments: Any, name: str = name, does: Any = does) -> Any:
+            if name == "located" or arguments[2]:  # there are changes to ask about
+                asked.append(name)
+            return does(*arguments)
+
+        monkeypatch.setattr(planner, name, noted)
+
+    def change(statement: str) -> list[str]:
+        asked.clear()
+        project.sql(statement)
+        done = project.run()
+        return [done[name]["_message"].split(" keys")[0] for name in ("by_key", "strict")]
+
+    all_changed = ["FULL CHEAPER_FULL 50 rows", "INCREMENTAL merge_aggregates 50/50"]
+    # 440 of 1,440 rows are more than 30 %; 420 of 1,420 are not, before the deleted ones count.
+    assert change("UPDATE raw.events SET v = v + 1 WHERE id < 440") == all_changed
+    assert sorted(asked) == ["located", "lost_rows"]
+    assert project.sql(
+        "SELECT reason, changed_rows FROM dbt_dynamic.refresh_history "
+        "WHERE reason_code = 'CHEAPER_FULL'"
+    ) == [
+        (
+            "440 of 1,440 rows of the sources changed (30.6%), more than cardinality_threshold "
+            "0.3",
+            None,
+        )
+    ]
+    assert change("UPDATE raw.events SET v = v + 1 WHERE id < 420") == all_changed
+    assert sorted(asked) == ["located", "located", "lost_rows", "lost_rows"]
+    # The table is equal to its query at these versions, and the next refresh goes on from it.
+    assert change("UPDATE raw.events SET v = v + 1 WHERE id = 7") == [
+        "INCREMENTAL merge_aggregates 1/50",
+        "INCREMENTAL merge_aggregates 1/50",
+    ]
+
+
+def test_rewritten_files_hold_no_inserted_rows(
+    project: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "WORTH_ASKING", 10)
+    monkeypatch.setattr(planner, "WORTH_ASKING", 10)
+    project.source("events", "SELECT i AS id, i % 50 AS k, i AS v FROM range(1000) r(i)")
+    project.model("by_key", "SELECT k, max(v) AS v FROM {{ source('raw', 'events') }} GROUP BY k")
+    project.sql("DELETE FROM raw.events WHERE id >= 900")
+    project.run()
+    project.sql(
+        "CALL ducklake_rewrite_data_files('lake', 'events', schema => 'raw', "
+        "delete_threshold => 0)",
+        "INSERT INTO raw.events SELECT 1000 + i, 7, 1000 + i FROM range(20) r(i)",
+    )
+    assert project.run()["by_key"]["_message"] == "INCREMENTAL merge_aggregates 1/50 keys +1 -1"
+    assert project.sql(
+        "SELECT changed_rows, removed_rows FROM dbt_dynamic.refresh_history "
+        "WHERE refresh_action = 'INCREMENTAL'"
+    ) == [(20, 0)]

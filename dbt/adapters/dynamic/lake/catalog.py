@@ -523,15 +523,24 @@ class LakeCatalog:
         )
         return {int(snapshot): [int(one) for one in tables] for snapshot, tables in rows}
 
-    def inserted_rows(self, table_id: int, after: int, upto: int) -> int:
+    def inserted_rows(
+        self, table_id: int, after: int, upto: int, besides: Collection[int] = ()
+    ) -> int:
         """About how many rows the commits of (after, upto] inserted: those of files.
 
         Small inserts are kept in the catalog; those are not counted.
+
+        Args:
+            table_id: the table.
+            after: a snapshot.
+            upto: a later one.
+            besides: snapshots whose files are not counted: they hold rows of older files.
         """
+        others = "".join(f" AND begin_snapshot <> {one:d}" for one in besides)
         rows = self._rows(
             f"SELECT coalesce(sum(record_count), 0) FROM {self.metadata('ducklake_data_file')} "
             f"WHERE table_id = {table_id:d} "
-            f"AND begin_snapshot > {after:d} AND begin_snapshot <= {upto:d}"
+            f"AND begin_snapshot > {after:d} AND begin_snapshot <= {upto:d}{others}"
         )
         return int(rows[0][0])
 

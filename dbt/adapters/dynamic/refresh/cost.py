@@ -74,14 +74,10 @@ def cheaper_full(
     """
     if changed < WORTH_ASKING:
         return None
-    what = f"{changed:,} of {rows:,} rows of the sources changed"
-    if changed > threshold * rows:
-        return Explained(
-            Reason.CHEAPER_FULL,
-            f"{what} ({changed / rows:.1%}), more than cardinality_threshold {threshold:g}"
-            if rows
-            else what,
-        )
+    too_many = too_many_changed(changed, rows, threshold)
+    if too_many is not None:
+        return too_many
+    what = _what(changed, rows)
     since = _since_built_anew(history)
     builds = [past.seconds for past in since if not past.merged and not past.over_threshold]
     build = median(builds) if builds else None
@@ -122,6 +118,29 @@ def cheaper_full(
     return None
 
 
+def too_many_changed(changed: int, rows: int, threshold: float) -> Explained | None:
+    """Why a table is better built as a whole by the share of the rows alone, or None.
+
+    Args:
+        changed: how many rows of the sources changed, at least.
+        rows: how many rows the sources have, at most.
+        threshold: the user's `cardinality_threshold`.
+    """
+    if changed < WORTH_ASKING or changed <= threshold * rows:
+        return None
+    what = _what(changed, rows)
+    if not rows:
+        return Explained(Reason.CHEAPER_FULL, what)
+    share = f"{changed / rows:.1%}"
+    return Explained(
+        Reason.CHEAPER_FULL, f"{what} ({share}), more than cardinality_threshold {threshold:g}"
+    )
+
+
+def _what(changed: int, rows: int) -> str:
+    return f"{changed:,} of {rows:,} rows of the sources changed"
+
+
 def _expected(merges: Sequence[tuple[int, float]], changed: int) -> float:
     """How long a merge of more rows than ever should take, in seconds; 0 if nothing tells.
 
@@ -149,7 +168,8 @@ def _expected_share(merges: Sequence[tuple[int, float | None]], changed: int) ->
     then, share = max(known, default=(0, 0.0))
     if then == 0 or changed <= then:
         return 0.0
-    return 1 - (1 - min(share, 1)) ** (changed / then)
+    left_alone: float = (1 - min(share, 1)) ** (changed / then)
+    return 1 - left_alone
 
 
 def _since_built_anew(history: Sequence[Past]) -> Sequence[Past]:

@@ -29,6 +29,7 @@ from dbt.adapters.dynamic.lake.changes import (
     ChangeKind,
     Pin,
     SourceChange,
+    compacted,
     compare,
     misled_by,
     misled_optimizers,
@@ -55,7 +56,7 @@ from dbt.adapters.dynamic.refresh.consistency import (
     merged,
     shared_versions,
 )
-from dbt.adapters.dynamic.refresh.cost import WORTH_ASKING, cheaper_full
+from dbt.adapters.dynamic.refresh.cost import WORTH_ASKING, cheaper_full, too_many_changed
 from dbt.adapters.dynamic.refresh.decision import Decision, Facts, decide, never_incremental
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.look import MEANINGFUL_SETTINGS, Look
@@ -73,7 +74,7 @@ from dbt.adapters.dynamic.refresh.state import (
 from dbt.adapters.dynamic.refresh.tracking import ChangeTracking
 from dbt.adapters.dynamic.refresh.versions import Versions
 from dbt.adapters.dynamic.relation import RelationKey
-from dbt.adapters.dynamic.response import RefreshAction
+from dbt.adapters.dynamic.response import RefreshAction, Strategy
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")  # of a query; there is none of what has no parse tree
 
@@ -133,6 +134,7 @@ class _Seen:
         commits: by lake, since the oldest version that is read.
         rebuild: why the table must be built as a whole whatever its sources did, or None.
         changes: what its sources did, where nothing says that it must be.
+        too_much: why that is so much that nothing need be read of it, or None.
     """
 
     snapshot: int
@@ -146,6 +148,7 @@ class _Seen:
     commits: Mapping[str, Commits]
     rebuild: Explained | None
     changes: Mapping[SourceKey, SourceChange]
+    too_much: Explained | None
 
     @property
     def quiet(self) -> bool:
@@ -254,9 +257,12 @@ class Planner:
         commits = self._commits(state, pins)
         rebuild = self._rebuild(state, fingerprint, frozenset(sources), commits, snapshot)
         changes: Mapping[SourceKey, SourceChange] = {}
+        too_much: Explained | None = None
         if rebuild is None and state is not None:
             changes = self._changes(state, query, commits)
-            rebuild = lost_rows(self._rows, state.pins, changes, commits)
+            too_much = self._too_much(state, changes, commits)
+            if too_much is None:
+                rebuild = lost_rows(self._rows, state.pins, changes, commits)
         self.seconds_of_changes = time.perf_counter() - looking
         return _Seen(
             snapshot,
@@ -270,6 +276,7 @@ class Planner:
             commits,
             rebuild,
             changes,
+            too_much,
         )
 
     def _planned(self, seen: _Seen) -> Plan:
@@ -297,7 +304,8 @@ class Planner:
             )
             compared = {key: changes[key] for key in replaced}
             rebuild = rebuild or lost_rows(self._rows, state.pins, compared, commits)
-        if state is not None and rebuild is None and not seen.quiet:
+        from_before = rebuild is None and seen.too_much is None
+        if state is not None and from_before and not seen.quiet:
             # Before the merge is written: its feed must add up to this.
             pins = counted(self._rows, pins, state.pins, changes, self._invocation.counts)
             changes = grown(changes, state.pins, pins)
@@ -322,9 +330,11 @@ class Planner:
                 "Set refresh_mode to 'auto' to allow a full refresh, change the query, or run "
                 "dbt with --full-refresh once if the cause is gone."
             ) from None
+        if seen.too_much is not None and decision.strategy is not Strategy.FULL:
+            decision = Decision.full(seen.too_much)  # whether rows were lost, nobody asked
         changed_rows = removed_rows = None
         if decision.merge is not None:
-            changed_rows, removed_rows = self._changed_rows(changes)
+            changed_rows, removed_rows = self._changed_rows(changes, commits)
             decision = self._cheaper(decision, changed_rows, removed_rows, pins, seen.snapshot)
         if decision.action is not RefreshAction.NO_DATA:
             if state and decision.merge is not None:
@@ -334,7 +344,7 @@ class Planner:
                 self._disable(FROM_STATISTICS)
             if seen.quiet:
                 columns = self._columns(query)
-            before = state.pins if state and rebuild is None else ()
+            before = state.pins if state and from_before else ()
             pins = counted(self._rows, pins, before, changes, self._invocation.counts)
         asked = model.partial or model.full_refresh
         if state and state.initialized and self._as_built and columns and not asked:
@@ -364,7 +374,41 @@ class Planner:
             compiled=compiled if isinstance(compiled, Compiled) else None,
         )
 
-    def _changed_rows(self, changes: Mapping[SourceKey, SourceChange]) -> tuple[int, int]:
+    def _too_much(
+        self,
+        state: State,
+        changes: Mapping[SourceKey, SourceChange],
+        commits: Mapping[str, Commits],
+    ) -> Explained | None:
+        """CHEAPER_FULL where the files that were added show it: nothing is read, nor counted.
+
+        Not where no rows were deleted: those may only have to be appended.
+        """
+        config = self.model.config
+        strict = config.refresh_mode is RefreshMode.INCREMENTAL
+        deleted = any(change.kind is ChangeKind.CHANGES for change in changes.values())
+        before = [pin.rows for pin in state.pins if pin.rows is not None]
+        if strict or not deleted or len(before) < len(state.pins):
+            return None
+        added = sum(
+            self._inserted_rows(key, change, commits)
+            for key, change in changes.items()
+            if change.kind in (ChangeKind.INSERTS, ChangeKind.CHANGES)
+        )
+        return too_many_changed(added, sum(before) + added, config.cardinality_threshold)
+
+    def _inserted_rows(
+        self, key: SourceKey, change: SourceChange, commits: Mapping[str, Commits]
+    ) -> int:
+        """About how many rows were inserted into a source: those of files that nobody rewrote."""
+        table_id = change.table.table_id
+        since = commits[key[0]].after(change.old, change.new).of(table_id)
+        rewritten = [one.snapshot_id for one in since if compacted(table_id, [one])]
+        return self._lakes[key[0]].inserted_rows(table_id, change.old, change.new, rewritten)
+
+    def _changed_rows(
+        self, changes: Mapping[SourceKey, SourceChange], commits: Mapping[str, Commits]
+    ) -> tuple[int, int]:
         """About how many rows of the sources changed, and how many of these were deleted.
 
         By metadata.
@@ -372,8 +416,7 @@ class Planner:
         changed = removed = 0
         for key, change in changes.items():
             if change.kind is not ChangeKind.UNCHANGED:
-                lake, table = self._lakes[key[0]], change.table.table_id
-                inserted = lake.inserted_rows(table, change.old, change.new)
+                inserted = self._inserted_rows(key, change, commits)
                 changed += inserted
                 if change.kind is ChangeKind.CHANGES:
                     removed += max(inserted - (change.growth or 0), 0)
