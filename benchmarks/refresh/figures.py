@@ -145,16 +145,23 @@ def verdicts(cells: Sequence[Cell], scale_factor: float) -> list[Verdict]:
 
 
 def _faster(workload: str, kind: str, rate: float) -> Rule:
-    """How many times faster than a rebuild."""
+    """How many times faster than a rebuild, and how many times the floor is."""
 
     def rule(cells: Sequence[Cell], limit: float) -> tuple[str, bool] | None:
         for cell in cells:
             if (cell.workload, cell.kind, cell.rate) == (workload, kind, rate):
                 ratio = cell.seconds[TABLE] / cell.ours
-                return f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x", ratio >= limit
+                said = _times(ratio)
+                if cell.floor:
+                    said += f"; the floor {_times(cell.seconds[TABLE] / cell.floor)}"
+                return said, ratio >= limit
         return None
 
     return rule
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
 
 
 def _worst(

@@ -84,8 +84,8 @@ def test_figures_to_reach() -> None:
         if len(parts) == 5 and parts[1].startswith("SF"):
             rows[parts[0], parts[1]] = parts[3], parts[4]
     join = "three-way join, sum/count/max, 0.1 % inserts"
-    assert rows[join, "SF1"] == ("10x", "reached")
-    assert rows[join, "SF10"] == ("10x", "**not reached**")
+    assert rows[join, "SF1"] == ("10x; the floor 12x", "reached")
+    assert rows[join, "SF10"] == ("10x; the floor 12x", "**not reached**")
     assert rows["window top-3 per key, 0.1 % mixed", "SF1"] == ("", "not measured")
     half = "2.00x (three-way join with sum, count and max, 50 % mixed); 1 of 1 cells over"
     assert rows["50 % changed, automatic mode, beside a rebuild", "SF1"] == (
