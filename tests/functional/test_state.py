@@ -391,6 +391,36 @@ def test_whole_builds_keep_the_identity_of_a_shaped_table(project: LakeProject) 
     assert changed == {"by_key"}
 
 
+def test_a_large_table_that_nobody_follows_is_created_anew(
+    project: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To delete its rows would take longer than to write them; who follows it needs its feed."""
+    monkeypatch.setattr("dbt.adapters.dynamic.refresh.refresh.WORTH_ANEW", 50)
+    tables = (
+        "SELECT table_uuid FROM ducklake_table_info('lake') "
+        "WHERE table_name IN ('by_key', 'first', 'same') ORDER BY table_name"
+    )
+    project.source("events", EVENTS)
+    for name in ("by_key", "same"):
+        project.model(name, BY_KEY, deduplicate=name == "same", partitioned_by=["k"])
+    project.model("first", BY_KEY + " HAVING k < 9")
+    project.run()
+    by_key, first, same = project.sql(tables)
+    project.sql("UPDATE raw.events SET v = v + 1")
+    assert {one["reason_code"] for one in project.run().values()} == {"OVER_THRESHOLD"}
+    anew = project.sql(tables)
+    assert anew[0] != by_key
+    assert anew[1:] == [first, same]  # too small; writes only what differs
+    project.model("reader", "SELECT * FROM {{ ref('by_key') }} WHERE k < 40")
+    project.run()
+    project.sql("UPDATE raw.events SET v = v + 1")
+    responses = project.run()
+    assert responses["by_key"]["reason_code"] == "OVER_THRESHOLD"
+    assert project.sql(tables) == anew
+    project.sql("UPDATE raw.events SET v = v + 1 WHERE k = 3")
+    assert project.run()["reader"]["refresh_action"] == "INCREMENTAL"
+
+
 def test_verify_finds_a_table_by_a_name_in_any_case(built: LakeProject) -> None:
     for name in ("BY_KEY", "Main.by_KEY", "LAKE.main.by_key"):
         built.dbt("run-operation", "dynamic_table_verify", "--args", f"{{models: {name}}}")
