@@ -63,6 +63,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 print(f"{'=' * 30} DIFFERENCE {'=' * 30}\n{difference}\n{'=' * 72}", flush=True)
             for slow in statistics.slow:
                 print(f"{'=' * 30} TOO SLOW {'=' * 30}\n{slow}\n{'=' * 72}", flush=True)
+            for unsettled in statistics.unsettled:
+                print(f"{'=' * 30} UNSETTLED {'=' * 29}\n{unsettled}\n{'=' * 72}", flush=True)
             if not arguments.quiet:
                 seconds = time.monotonic() - started
                 print(

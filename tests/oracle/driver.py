@@ -51,6 +51,8 @@ from tests.unit.lab import Lake, instance
 # A lake's metadata grow with each case, and so does the time of each statement.
 _CASES_PER_LAKE = 50
 _DEFAULT_INLINING = "CALL lake.set_option('data_inlining_row_limit', 10)"
+# How often plain DuckDB is asked again where the lake gives another answer.
+_TIMES = 20
 # A threshold would hide from the oracle what a replaced table's rows are compared for.
 _STRICT = DynamicTableConfig(refresh_mode=RefreshMode.INCREMENTAL)
 WAYS = {
@@ -69,6 +71,14 @@ _REBUILT = {
 
 class Difference(AssertionError):
     """The table is not equal to its query, or a refresh failed; the message shows the case."""
+
+
+class Unsettled(Invalid):
+    """DuckDB's own answers on plain tables differ from one time to the next; the message shows it.
+
+    DuckDB 1.5.5 does that for `arg_max` by a row with a constant NULL in several grouping sets;
+    nothing can be equal to such a query.
+    """
 
 
 class TooSlow(Exception):
@@ -138,6 +148,7 @@ class Driver:
 
         Raises:
             Invalid: plain DuckDB cannot run the case.
+            Unsettled: plain DuckDB gives another answer each time.
             Difference: the table differs from the query, or something failed.
             TooSlow: it was interrupted.
         """
@@ -155,6 +166,8 @@ class Driver:
             self._discard()
             if refused:
                 raise Invalid(refused) from error
+            if any(self._plain.play(case) != expected for _ in range(_TIMES)):
+                raise Unsettled(_message(state, error)) from error
             raise Difference(_message(state, error)) from error
         self._tidy(case)
         return refreshes

@@ -12,7 +12,7 @@ from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
 
 from tests.oracle import constructs
 from tests.oracle.cases import Case
-from tests.oracle.driver import WAYS, Difference, Driver, Refresh, TooSlow
+from tests.oracle.driver import WAYS, Difference, Driver, Refresh, TooSlow, Unsettled
 from tests.oracle.plain import Invalid, Plain
 from tests.oracle.strategies import cases
 
@@ -30,6 +30,7 @@ class Statistics:
         cases: how many ran to their end, or to a difference.
         invalid: how many DuckDB itself could not run; they are not among `cases`.
         slow: the cases that were given up, each with its reproduction; not among `cases` either.
+        unsettled: those of which plain DuckDB gives another answer each time; nor these.
         strategies: the refreshes by what they did.
         reasons: the whole refreshes by the reason in words, without places and names.
         merged: how many incremental refreshes changed the table, by construct.
@@ -43,6 +44,7 @@ class Statistics:
     merged: Counter[str] = field(default_factory=Counter)
     differences: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
+    unsettled: list[str] = field(default_factory=list)
 
     @property
     def refreshes(self) -> int:
@@ -82,13 +84,15 @@ class Statistics:
         self.merged.update(other.merged)
         self.differences += other.differences
         self.slow += other.slow
+        self.unsettled += other.unsettled
 
     def summary(self, reasons: int = 20) -> str:
         """The counts as text, with the most frequent reasons."""
         lines = [
             f"{self.cases} cases ({self.invalid} more that DuckDB itself could not run), "
             f"{self.refreshes} refreshes, {len(self.differences)} differences; "
-            f"{len(self.slow)} more were given up as too slow",
+            f"{len(self.slow)} more were given up as too slow, and of {len(self.unsettled)} plain "
+            "DuckDB itself gives another answer each time",
             f"{self.share:.0%} of the refreshes of changed sources were incremental",
         ]
         lines += [f"{count:8}  {name}" for name, count in self.strategies.most_common()]
@@ -117,6 +121,10 @@ def run(count: int, start: int, shrink: bool, driver: Driver) -> Statistics:
     def check(case: Case) -> None:
         try:
             refreshes = driver.run(case)
+        except Unsettled as unsettled:
+            if not failures:
+                statistics.unsettled.append(str(unsettled))
+            assume(False)
         except Invalid:
             statistics.invalid += not failures
             assume(False)

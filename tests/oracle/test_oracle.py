@@ -6,13 +6,15 @@ merged and what was not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.oracle.cases import parse
-from tests.oracle.driver import Driver
+from tests.oracle.cases import Case, parse
+from tests.oracle.driver import Difference, Driver, Unsettled
+from tests.oracle.plain import Answer, Plain
 from tests.oracle.runs import run
 
 _FOUND = Path(__file__).parent / "found"
@@ -40,3 +42,23 @@ def test_a_table_equals_its_query_after_every_refresh(seed: int, driver: Driver)
 def test_what_the_oracle_found(file: Path, driver: Driver) -> None:
     """The cases, made small, that differed once."""
     assert len(driver.run(parse(file.read_text()))) >= 1
+
+
+def test_what_plain_duckdb_answers_differently_each_time_is_no_difference(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But it must be plain DuckDB whose answers differ, not the lake's from plain DuckDB's."""
+    case = parse(sorted(_FOUND.glob("*.txt"))[0].read_text())
+    play = Plain.play
+    answers = [play(driver._plain, case)]
+    wrong = [Answer(one.columns, Counter({"(0,)": 7})) for one in answers[0]]
+
+    def playing(self: Plain, case: Case) -> list[Answer]:
+        return answers.pop(0) if answers else wrong
+
+    answers.insert(0, wrong)
+    monkeypatch.setattr(Plain, "play", playing)
+    with pytest.raises(Unsettled, match="differs from the query"):
+        driver.run(case)
+    with pytest.raises(Difference, match="differs from the query"):
+        driver.run(case)
