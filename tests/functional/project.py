@@ -172,8 +172,9 @@ class LakeProject:
         if not self.is_lake:
             return
         with self.connect() as connection:
-            # DuckDB may take a max from statistics that are wrong (lake/changes.py).
-            resting = f"statistics_propagation,{UNSOUND_OPTIMIZER}"
+            # DuckDB may take a max from statistics that are wrong (lake/changes.py), and filter
+            # through a DISTINCT ON (query/sources.py).
+            resting = f"statistics_propagation,join_filter_pushdown,{UNSOUND_OPTIMIZER}"
             connection.execute(f"SET GLOBAL disabled_optimizers = '{resting}'")
             try:
                 different = {name: text for name, text in differences(connection).items() if text}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from dbt.adapters.dynamic.connections import DynamicConnectionManager
 from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
 
@@ -78,3 +81,34 @@ def test_verify(project: LakeProject) -> None:
     assert project.run()["by_customer"]["refresh_action"] == "INCREMENTAL"
     project.dbt("run-operation", "dynamic_table_verify")
     assert "lake.main.by_customer: equal (21 rows)" in project.output
+
+
+def test_no_filter_goes_through_a_distinct_on(
+    project: LakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB then chooses among fewer rows: tests/oracle/found/distinct_on_below_a_join.txt."""
+    rested: list[str] = []
+    disable = DynamicConnectionManager.disable
+
+    def noting(self: DynamicConnectionManager, optimizers: frozenset[str]) -> None:
+        rested.extend(optimizers)
+        disable(self, optimizers)
+
+    monkeypatch.setattr(DynamicConnectionManager, "disable", noting)
+    project.source("t", "SELECT i AS id, i % 10 AS k, i AS v FROM range(100) _(i)")
+    first = "SELECT DISTINCT ON (k) k, v FROM {{ source('raw', 't') }} ORDER BY k, v"
+    project.model("first", first, materialized="view")
+    joined = "SELECT a.k, b.v FROM {{ ref('first') }} a JOIN {{ ref('first') }} b USING (v)"
+    project.model("joined", joined)
+    for action in ("FULL", "INCREMENTAL"):
+        rested.clear()
+        assert project.run()["joined"]["refresh_action"] == action
+        assert "join_filter_pushdown" in rested
+        project.sql("DELETE FROM raw.t WHERE id = 3")
+    rested.clear()
+    project.dbt("run-operation", "dynamic_table_verify")
+    assert "join_filter_pushdown" in rested
+    project.model("first", "SELECT k, v FROM {{ source('raw', 't') }}", materialized="view")
+    rested.clear()
+    project.run()
+    assert "join_filter_pushdown" not in rested

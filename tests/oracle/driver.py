@@ -41,7 +41,11 @@ from dbt.adapters.dynamic.lake.changes import (
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.lowering import lower
 from dbt.adapters.dynamic.query.reasons import NotIncremental, Reason
-from dbt.adapters.dynamic.query.sources import ModelQuery, from_statistics
+from dbt.adapters.dynamic.query.sources import (
+    THROUGH_DISTINCT_ON,
+    ModelQuery,
+    from_statistics,
+)
 from dbt.adapters.dynamic.refresh.versions import Versions
 from tests.merging import apply
 from tests.oracle.cases import Case
@@ -320,6 +324,8 @@ class Driver:
         as_written = isinstance(compiled, NotIncremental)
         if from_statistics(query, self.lake.functions, as_written):
             misled |= FROM_STATISTICS
+        if query.distinct_on:
+            misled |= THROUGH_DISTINCT_ON
         resting = ",".join(sorted(misled | {UNSOUND_OPTIMIZER}))
         self._execute(f"SET GLOBAL disabled_optimizers = '{resting}'")
         # What DuckDB makes of a user's own ASOF join is not ours to mend.

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from dbt.adapters.dynamic.environment import UNSOUND_OPTIMIZER
+from dbt.adapters.dynamic.query.sources import THROUGH_DISTINCT_ON
 from tests.oracle.cases import Case
 
 # More rows than this say nothing more, and take long.
@@ -111,6 +112,8 @@ class Plain:
         resting = [UNSOUND_OPTIMIZER]
         if "ANTI JOIN" in text and "ASOF" not in text:
             resting.append("statistics_propagation")  # query/sources.py says why
+        if "DISTINCT ON" in text:
+            resting += THROUGH_DISTINCT_ON
         self._connection.execute(f"SET GLOBAL disabled_optimizers = '{','.join(resting)}'")
         for statement in case.setup:
             self.run(statement)

@@ -80,6 +80,11 @@ class Resolver(Protocol):
         """Look a name up as DuckDB would, with the defaults for the parts not written."""
 
 
+# By this optimizer DuckDB 1.5.5 filters a scan by the range of the values on the other side of a
+# join, also where a DISTINCT ON stands between: that then chooses among fewer rows.
+THROUGH_DISTINCT_ON = frozenset({"join_filter_pushdown"})
+
+
 @dataclass
 class ModelQuery:
     """A model's query with its views inlined.
@@ -102,6 +107,7 @@ class ModelQuery:
         extremes: whether it takes the min or max of all rows of something.
         asof: whether it has an ASOF join.
         anti_by_range: whether it has an ANTI join with more than equalities in its condition.
+        distinct_on: whether it has a DISTINCT ON.
         fingerprint: what the query means, whatever its spelling, comments and pins: a SHA-256.
     """
 
@@ -120,6 +126,7 @@ class ModelQuery:
     extremes: bool = False
     asof: bool = False
     anti_by_range: bool = False
+    distinct_on: bool = False
     fingerprint: str = ""
 
     def at(self, snapshots: Mapping[tuple[str, str, str], int] | None = None) -> str:
@@ -227,6 +234,7 @@ def _inline(
     query.extremes = query.extremes or found.extremes
     query.asof = query.asof or found.asof
     query.anti_by_range = query.anti_by_range or found.anti_by_range
+    query.distinct_on = query.distinct_on or found.distinct_on
     query.session_names |= found.session_names
     query.table_functions |= found.table_functions - _PURE_TABLE_FUNCTIONS
     for name, count in found.arguments.items():

@@ -79,6 +79,7 @@ class Reads:
         extremes: whether a SELECT takes the min or max of all its rows, not group by group.
         asof: whether there is an ASOF join.
         anti_by_range: whether there is an ANTI join with more than equalities in its condition.
+        distinct_on: whether there is a DISTINCT ON.
     """
 
     tables: tuple[TableReference, ...]
@@ -90,6 +91,7 @@ class Reads:
     extremes: bool
     asof: bool
     anti_by_range: bool
+    distinct_on: bool
 
 
 def _children(node: Any) -> Iterator[Any]:
@@ -144,6 +146,7 @@ class _Walk:
         self.extremes = False
         self.asof = False
         self.anti_by_range = False
+        self.distinct_on = False
         self._one_group = False
 
     def walk(self, node: Any, ctes: frozenset[str]) -> None:
@@ -164,6 +167,7 @@ class _Walk:
         if kind == "RECURSIVE_CTE_NODE":
             ctes = ctes | {fold(node["cte_name"])}
         self.asof = self.asof or node.get("ref_type") == "ASOF"
+        self.distinct_on = self.distinct_on or bool(node.get("distinct_on_targets"))
         if node.get("join_type") == "ANTI" and node.get("condition"):
             # Not: one equality. Of one side only it is a filter, and the rest is what joins.
             self.anti_by_range = self.anti_by_range or not _only_equalities(node["condition"])
@@ -244,6 +248,7 @@ def reads(sql: str, tree: Tree) -> Reads:
         extremes=walk.extremes,
         asof=walk.asof,
         anti_by_range=walk.anti_by_range,
+        distinct_on=walk.distinct_on,
     )
 
 

@@ -43,6 +43,7 @@ from dbt.adapters.dynamic.query.engine import Engine, Surroundings, UnparsedSql
 from dbt.adapters.dynamic.query.functions import Functions, called_macros, unstable
 from dbt.adapters.dynamic.query.reasons import Explained, NotIncremental, Reason
 from dbt.adapters.dynamic.query.sources import (
+    THROUGH_DISTINCT_ON,
     Known,
     ModelQuery,
     from_statistics,
@@ -342,6 +343,8 @@ class Planner:
             as_written = isinstance(compiled, NotIncremental)
             if query is None or from_statistics(query, seen.functions, as_written):
                 self._disable(FROM_STATISTICS)
+            if query is None or query.distinct_on:
+                self._disable(THROUGH_DISTINCT_ON)
             if seen.quiet:
                 columns = self._columns(query)
             before = state.pins if state and from_before else ()
