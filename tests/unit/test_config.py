@@ -102,12 +102,8 @@ WAITS = "a duration such as '1s'"
         ("retry_wait", 1, WAITS),
         ("retry_wait", "downstream", WAITS),
         ("consistency", "loose", "strict, latest"),
-        ("initialize", "on_schedule", "on_create ('on_schedule' is not built yet)"),
-        (
-            "on_configuration_change",
-            "fail",
-            "apply ('continue' and 'fail' are not built yet)",
-        ),
+        ("initialize", "later", "on_create, on_schedule"),
+        ("on_configuration_change", "ignore", "apply, continue, fail"),
         (
             "on_schema_change",
             "append",
@@ -149,8 +145,8 @@ def test_refused_keys(key: str) -> None:
 
 
 ALL = (
-    "cardinality_threshold, consistency, deduplicate, on_schema_change, refresh_mode, retries, "
-    "retry_wait, target_lag, unique_key"
+    "cardinality_threshold, consistency, deduplicate, initialize, on_configuration_change, "
+    "on_schema_change, refresh_mode, retries, retry_wait, target_lag, unique_key"
 )
 
 

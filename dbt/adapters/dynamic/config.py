@@ -36,6 +36,21 @@ class OnSchemaChange(str, Enum):
     SYNC_ALL_COLUMNS = "sync_all_columns"
 
 
+class OnConfigurationChange(str, Enum):
+    """What a changed query, or another shape of the table, does: dbt's three words."""
+
+    APPLY = "apply"
+    CONTINUE = "continue"
+    FAIL = "fail"
+
+
+class Initialize(str, Enum):
+    """When a new table gets its rows."""
+
+    ON_CREATE = "on_create"
+    ON_SCHEDULE = "on_schedule"
+
+
 # Accepted so that a dbt-snowflake model runs unchanged; they name things that do not exist here.
 SNOWFLAKE_KEYS = (
     "snowflake_warehouse",
@@ -95,6 +110,8 @@ class DynamicTableConfig:
         consistency: strict: one version of every base table among the ancestors; latest: every
             source at its newest.
         on_schema_change: what a changed column list of the query does.
+        on_configuration_change: what a changed query, or another shape of the table, does.
+        initialize: whether a new table is filled at once, or by the refresh after its creation.
         target_lag: how old the data may get, as written, or None.
         retries: how often a conflict or a passing I/O error is tried again.
         retry_wait: seconds before the first of these tries; it doubles each time, with jitter.
@@ -106,6 +123,8 @@ class DynamicTableConfig:
     deduplicate: bool = False
     consistency: Consistency = Consistency.STRICT
     on_schema_change: OnSchemaChange = OnSchemaChange.SYNC_ALL_COLUMNS
+    on_configuration_change: OnConfigurationChange = OnConfigurationChange.APPLY
+    initialize: Initialize = Initialize.ON_CREATE
     target_lag: str | None = None
     retries: int = 3
     retry_wait: float = 1.0
@@ -130,7 +149,7 @@ class DynamicTableConfig:
                 raise ConfigurationError(
                     f"Model '{model}': the configuration '{key}' is refused: {remedy}."
                 )
-        accepted = {*_READERS, *_UNSUPPORTED_VALUES, *SNOWFLAKE_KEYS, *_DUCKDB_KEYS}
+        accepted = {*_READERS, *SNOWFLAKE_KEYS, *_DUCKDB_KEYS}
         for key in (key for key, value in config.items() if value is not None):
             if key not in accepted and key not in known_to_dbt:
                 near = difflib.get_close_matches(key, sorted(accepted), n=1)
@@ -139,10 +158,6 @@ class DynamicTableConfig:
                     f"Model '{model}': unknown configuration '{key}' ({hint}accepted for a "
                     f"dynamic table: {', '.join(sorted(_READERS))}; your own keys go under meta)."
                 )
-        for key, (allowed, why) in _UNSUPPORTED_VALUES.items():
-            value = config.get(key)
-            if value is not None and str(value).lower() not in allowed:
-                raise ConfigurationError(_bad(model, key, value, f"{', '.join(allowed)} ({why})"))
         values: dict[str, Any] = {}
         for key, (read, expected) in _READERS.items():
             if config.get(key) is None:
@@ -223,13 +238,12 @@ _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda value: OnSchemaChange(_text(value).lower()),
         "ignore, fail, append_new_columns, sync_all_columns",
     ),
+    "on_configuration_change": (
+        lambda value: OnConfigurationChange(_text(value).lower()),
+        "apply, continue, fail",
+    ),
+    "initialize": (lambda value: Initialize(_text(value).lower()), "on_create, on_schedule"),
     "target_lag": (_lag, "a duration such as '5 minutes' or '1 hour', or downstream"),
     "retries": (_count, "a whole number, 0 or more"),
     "retry_wait": (_wait, "a duration such as '1s'"),
-}
-
-# Keys of the interface of which only some values are built; the rest must not pass in silence.
-_UNSUPPORTED_VALUES = {
-    "initialize": (("on_create",), "'on_schedule' is not built yet"),
-    "on_configuration_change": (("apply",), "'continue' and 'fail' are not built yet"),
 }

@@ -15,6 +15,12 @@ class RefreshAction(str, Enum):
     INCREMENTAL = "INCREMENTAL"
     FULL = "FULL"
     REINITIALIZE = "REINITIALIZE"
+    SKIPPED = "SKIPPED"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it makes a commit."""
+        return self not in (RefreshAction.NO_DATA, RefreshAction.SKIPPED)
 
 
 class Strategy(str, Enum):
@@ -74,9 +80,13 @@ def message(
     'FULL LIMIT_UNSUPPORTED 50 rows'
     >>> message(RefreshAction.NO_DATA, Strategy.NONE, "NO_CHANGES", 0, 0, None, None)
     'NO_DATA'
+    >>> message(RefreshAction.SKIPPED, Strategy.NONE, "DEFINITION_CHANGED", 0, 0, None, None)
+    'SKIPPED DEFINITION_CHANGED'
     """
     if action is RefreshAction.NO_DATA:
-        return "NO_DATA"
+        return action.value
+    if action is RefreshAction.SKIPPED:
+        return f"{action.value} {reason_code}"
     if strategy is Strategy.APPEND:
         return f"{action.value} {strategy.value} +{rows_inserted:,}"
     if action is RefreshAction.INCREMENTAL:

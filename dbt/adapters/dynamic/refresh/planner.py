@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.dynamic.config import Consistency, RefreshMode
+from dbt.adapters.dynamic.config import Consistency, OnConfigurationChange, RefreshMode
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.merges import Append
@@ -49,6 +49,10 @@ from dbt.adapters.dynamic.query.sources import (
     from_statistics,
     inline,
     untracked_names,
+)
+from dbt.adapters.dynamic.refresh.configuration_change import (
+    ConfigurationChanges,
+    configuration_changes,
 )
 from dbt.adapters.dynamic.refresh.consistency import (
     Bases,
@@ -102,6 +106,7 @@ class Plan:
         changed_rows: about how many rows of its sources changed, if that was asked.
         removed_rows: how many of them were deleted.
         compiled: the query's incremental form, if it has one.
+        held_back: what of the model the table does not take over, so that it is left alone.
     """
 
     snapshot: int
@@ -121,6 +126,7 @@ class Plan:
     changed_rows: int | None
     removed_rows: int | None
     compiled: Compiled | None
+    held_back: ConfigurationChanges | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,7 @@ class _Seen:
         rebuild: why the table must be built as a whole whatever its sources did, or None.
         changes: what its sources did, where nothing says that it must be.
         too_much: why that is so much that nothing need be read of it, or None.
+        held_back: see `Plan`.
     """
 
     snapshot: int
@@ -150,6 +157,7 @@ class _Seen:
     rebuild: Explained | None
     changes: Mapping[SourceKey, SourceChange]
     too_much: Explained | None
+    held_back: ConfigurationChanges | None
 
     @property
     def quiet(self) -> bool:
@@ -200,13 +208,15 @@ class Planner:
         self._forced = forced
         self._as_built = False
         self._damaged = False
+        self._held_back: ConfigurationChanges | None = None
 
     def plan(self) -> Plan:
         """Plan the refresh.
 
         Raises:
             DynamicTableError: the model is strict and cannot be refreshed incrementally, or its
-                SQL is not valid, or it reads what does not exist.
+                SQL is not valid, or it reads what does not exist; or it differs from what its
+                table was built by, and ``on_configuration_change`` is fail.
         """
         return self._planned(self._look_up())
 
@@ -278,10 +288,38 @@ class Planner:
             rebuild,
             changes,
             too_much,
+            self._held_back,
+        )
+
+    def _left_as_it_is(self, state: State, held_back: ConfigurationChanges, seen: _Seen) -> Plan:
+        """What is known of a table that does not take a change of its model over."""
+        home = self.model.key[0]
+        bases = self._invocation.bases(home, self._store.bases, [self.model.key])
+        return Plan(
+            snapshot=seen.snapshot,
+            state=state,
+            query=None,
+            fingerprint=state.fingerprint,
+            columns=state.columns,
+            decision=Decision(RefreshAction.SKIPPED, Strategy.NONE, held_back.explained),
+            pins=state.pins,
+            incremental_reason=None,
+            keys=state.keys,
+            bases=bases.get(self.model.key, {}),
+            disagreements=[],
+            text=state.pinned_definition,
+            as_built=self._as_built,
+            damaged=self._damaged,
+            changed_rows=None,
+            removed_rows=None,
+            compiled=None,
+            held_back=held_back,
         )
 
     def _planned(self, seen: _Seen) -> Plan:
         """What to do about what was seen."""
+        if seen.state is not None and seen.held_back is not None:
+            return self._left_as_it_is(seen.state, seen.held_back, seen)
         model, state, query, pins = self.model, seen.state, seen.query, seen.pins
         commits, rebuild, changes = seen.commits, seen.rebuild, seen.changes
         # Compiling lets DuckDB plan the query, over the old versions of altered sources, too.
@@ -337,7 +375,7 @@ class Planner:
         if decision.merge is not None:
             changed_rows, removed_rows = self._changed_rows(changes, commits)
             decision = self._cheaper(decision, changed_rows, removed_rows, pins, seen.snapshot)
-        if decision.action is not RefreshAction.NO_DATA:
+        if decision.action.writes:
             if state and decision.merge is not None:
                 self._disable(misled_by(commits, state.pins))
             as_written = isinstance(compiled, NotIncremental)
@@ -659,16 +697,18 @@ class Planner:
             return Explained(Reason.FIRST_BUILD, "the table is built for the first time")
         if not state.initialized:
             return Explained(Reason.FIRST_BUILD, "the table was only built with --empty")
+        changes = self._changed_configuration(state, fingerprint, sources)
+        # If another table has its name now, the state has nothing to say about that one.
+        if changes is not None and (not check.stale or check.expired):
+            if model.config.on_configuration_change is OnConfigurationChange.FAIL:
+                raise changes.refusal(model.name)
+            if model.config.on_configuration_change is OnConfigurationChange.CONTINUE:
+                self._held_back = changes
         if check.stale:
             code = Reason.SNAPSHOT_EXPIRED if check.expired else Reason.STATE_STALE
             return Explained(code, check.stale)
-        if state.fingerprint != fingerprint or sources != {pin.key for pin in state.pins}:
-            return Explained(Reason.DEFINITION_CHANGED, self._changed_definition(state))
-        if state.config_fingerprint != model.config_fingerprint:
-            return Explained(
-                Reason.CONFIGURATION_CHANGED,
-                f"was {state.config_fingerprint}, is {model.config_fingerprint}",
-            )
+        if changes is not None:
+            return changes.explained
         if check.same_if_counts is not None:
             ((count,),) = self._rows(f"SELECT count(*) FROM {model.target}")
             self._damaged = int(count) != check.same_if_counts
@@ -707,6 +747,16 @@ class Planner:
             return True
         ((count,),) = self._rows(f"SELECT count(*) FROM {quoted(*key)}")
         return int(count) == check.same_if_counts
+
+    def _changed_configuration(
+        self, state: State, fingerprint: str, sources: frozenset[SourceKey]
+    ) -> ConfigurationChanges | None:
+        """How the model differs from what the table was built by."""
+        same = state.fingerprint == fingerprint and sources == {pin.key for pin in state.pins}
+        query = "" if same else self._changed_definition(state)
+        return configuration_changes(
+            query, state.config_fingerprint, self.model.config_fingerprint
+        )
 
     def _changed_definition(self, state: State) -> str:
         volatile = [

@@ -57,7 +57,7 @@ from dbt.adapters.dynamic.refresh.state import (
     pins_json,
     refresh_id_of,
 )
-from dbt.adapters.dynamic.response import RefreshAction, RefreshResponse, Strategy, message
+from dbt.adapters.dynamic.response import RefreshResponse, Strategy, message
 from dbt.adapters.events.logging import AdapterLogger
 
 logger = AdapterLogger("dynamic")
@@ -129,12 +129,14 @@ class Refresh:
         self.decision = self.plan.decision
         for disagreement in self.plan.disagreements:
             logger.warning(disagreement.message(model.name))
+        if self.plan.held_back is not None:
+            logger.warning(self.plan.held_back.warning(model.name))
 
     # What the materialization calls -------------------------------------------------------------
 
     def stages(self) -> Iterator[Stage]:
         """The stages in order. Each must be executed before the next is asked for."""
-        if self.decision.action is RefreshAction.NO_DATA:
+        if not self.decision.action.writes:
             return
         columns = tuple(name for name, _ in self.plan.columns)
         self._merging = merging = Merging(
@@ -229,7 +231,7 @@ class Refresh:
         """
         self.outcome.spent("commit", elapsed)
         visible = self.plan.snapshot
-        if self.decision.action is not RefreshAction.NO_DATA:
+        if self.decision.action.writes:
             commits = self._own_commit()
             if commits:
                 visible = self.outcome.result_snapshot = commits[-1].snapshot_id
@@ -253,7 +255,7 @@ class Refresh:
 
         A connection may be lost after its server has committed and before it could say so.
         """
-        if self.decision.action is RefreshAction.NO_DATA or not self._own_commit():
+        if not self.decision.action.writes or not self._own_commit():
             return False
         self.committed(0.0)
         return True

@@ -1,0 +1,74 @@
+"""`on_configuration_change` and `initialize`: what a refresh does with a table that is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.functional.project import LakeProject
+
+EVENTS = "SELECT i AS id, i % 5 AS k, i AS v FROM range(100) r(i)"
+BY_KEY = "SELECT k, sum(v) AS v FROM {{ source('raw', 'events') }} GROUP BY k"
+OTHER = BY_KEY.replace("sum(v)", "max(v)")
+BELOW = "SELECT k, v + 1 AS more FROM {{ ref('by_key') }}"
+
+
+def _action(response: dict[str, Any]) -> tuple[str, str]:
+    return response["refresh_action"], response["reason_code"]
+
+
+@pytest.fixture
+def built(project: LakeProject) -> LakeProject:
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY)
+    project.model("below", BELOW)
+    project.run()
+    return project
+
+
+def test_continue_keeps_the_table_and_what_it_is_equal_to(built: LakeProject) -> None:
+    before = built.sql("SELECT * FROM main.by_key ORDER BY k")
+    built.model("by_key", OTHER, on_configuration_change="continue", partitioned_by="k")
+    built.sql("UPDATE raw.events SET v = 1000 WHERE id = 7")
+    newest = "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')"
+    snapshot = built.sql(newest)
+    for _ in range(2):
+        run = built.run()
+        assert _action(run["by_key"]) == ("SKIPPED", "DEFINITION_CHANGED")
+        assert run["by_key"]["_message"] == "SKIPPED DEFINITION_CHANGED"
+        assert run["by_key"]["reason"] == "the query differs; partitioned_by was none, is k"
+        assert "Model 'by_key': the query differs; partitioned_by was none, is k, and" in (
+            built.output
+        )
+        assert _action(run["below"]) == ("NO_DATA", "NO_CHANGES")
+        assert built.sql("SELECT * FROM main.by_key ORDER BY k") == before
+        assert built.sql(newest) == snapshot
+    # A change that is taken back is none: the table follows its sources again.
+    built.model("by_key", BY_KEY, on_configuration_change="continue")
+    run = built.run()
+    assert [one["refresh_action"] for one in run.values()] == ["INCREMENTAL", "INCREMENTAL"]
+    built.model("by_key", OTHER, on_configuration_change="continue")
+    assert _action(built.run("--full-refresh")["by_key"]) == ("FULL", "FULL_REFRESH_FLAG")
+    assert built.sql("SELECT v FROM main.by_key WHERE k = 2") == [(1000,)]
+
+
+def test_fail_names_the_changes_and_changes_nothing(built: LakeProject) -> None:
+    before = built.sql("SELECT * FROM main.by_key ORDER BY k")
+    built.model("by_key", OTHER, on_configuration_change="fail", unique_key="k")
+    run = built.run(ok=False)
+    assert (
+        "Model 'by_key': the query differs; unique_key was none, is [\"k\"], and "
+        "on_configuration_change is fail. Run dbt with --full-refresh once"
+    ) in run["by_key"]
+    assert built.sql("SELECT * FROM main.by_key ORDER BY k") == before
+    assert built.sql(
+        "SELECT status FROM dbt_dynamic.dynamic_tables WHERE name LIKE '%by_key'"
+    ) == [("FAILED",)]
+    # The same query with another threshold is no change, nor is another table of that name.
+    built.model("by_key", BY_KEY, on_configuration_change="fail", cardinality_threshold=0.9)
+    assert _action(built.run()["by_key"]) == ("NO_DATA", "NO_CHANGES")
+    built.sql("DROP TABLE main.by_key", "CREATE TABLE main.by_key AS SELECT 1 AS other")
+    built.model("by_key", OTHER, on_configuration_change="fail")
+    assert _action(built.run()["by_key"]) == ("REINITIALIZE", "STATE_STALE")
+    assert _action(built.run("--full-refresh")["by_key"]) == ("FULL", "FULL_REFRESH_FLAG")
