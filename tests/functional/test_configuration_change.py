@@ -72,3 +72,29 @@ def test_fail_names_the_changes_and_changes_nothing(built: LakeProject) -> None:
     built.model("by_key", OTHER, on_configuration_change="fail")
     assert _action(built.run()["by_key"]) == ("REINITIALIZE", "STATE_STALE")
     assert _action(built.run("--full-refresh")["by_key"]) == ("FULL", "FULL_REFRESH_FLAG")
+
+
+def test_initialize_on_schedule(project: LakeProject) -> None:
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY, initialize="on_schedule", partitioned_by="k")
+    project.model("below", BELOW)
+    project.model("ahead", BY_KEY, initialize="on_schedule")
+    project.sql("CREATE VIEW main.ahead AS SELECT 1 AS one")
+    status = "SELECT status FROM dbt_dynamic.dynamic_tables ORDER BY name"
+    count = "SELECT count(*) FROM main.by_key UNION ALL SELECT count(*) FROM main.below"
+    run = project.run()
+    assert _action(run["by_key"]) == ("FULL", "FIRST_BUILD")
+    assert run["by_key"]["_message"] == "FULL FIRST_BUILD 0 rows"
+    assert run["by_key"]["reason"] == "initialize is on_schedule: the next refresh fills it"
+    assert project.sql(count) == [(0,), (0,)]
+    # What has rows under its name is replaced by rows.
+    assert project.sql("SELECT count(*) FROM main.ahead") == [(5,)]
+    assert project.sql(status) == [("ACTIVE",), ("ACTIVE",), ("UNINITIALIZED",)]
+    run = project.run()
+    assert _action(run["by_key"]) == ("FULL", "FIRST_BUILD")
+    assert project.sql(count) == [(5,), (5,)]
+    assert project.sql(status) == [("ACTIVE",)] * 3
+    project.sql("UPDATE raw.events SET v = 1000 WHERE id = 7")
+    assert project.run()["below"]["refresh_action"] == "INCREMENTAL"
+    project.sql("DROP TABLE main.by_key")
+    assert project.run("--full-refresh")["by_key"]["rows_inserted"] == 5

@@ -84,7 +84,7 @@ def message(
     'SKIPPED DEFINITION_CHANGED'
     """
     if action is RefreshAction.NO_DATA:
-        return action.value
+        return "NO_DATA"
     if action is RefreshAction.SKIPPED:
         return f"{action.value} {reason_code}"
     if strategy is Strategy.APPEND:

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt.adapters.dynamic.config import Consistency, OnConfigurationChange, RefreshMode
+from dbt.adapters.dynamic.config import (
+    Consistency,
+    Initialize,
+    OnConfigurationChange,
+    RefreshMode,
+)
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.incremental.compile import Compiled, compile_query
 from dbt.adapters.dynamic.incremental.merges import Append
@@ -107,6 +112,7 @@ class Plan:
         removed_rows: how many of them were deleted.
         compiled: the query's incremental form, if it has one.
         held_back: what of the model the table does not take over, so that it is left alone.
+        without_rows: the table is created empty; it counts as not built.
     """
 
     snapshot: int
@@ -127,6 +133,7 @@ class Plan:
     removed_rows: int | None
     compiled: Compiled | None
     held_back: ConfigurationChanges | None = None
+    without_rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,6 +216,7 @@ class Planner:
         self._as_built = False
         self._damaged = False
         self._held_back: ConfigurationChanges | None = None
+        self._without_rows = False
 
     def plan(self) -> Plan:
         """Plan the refresh.
@@ -413,6 +421,7 @@ class Planner:
             changed_rows=changed_rows,
             removed_rows=removed_rows,
             compiled=compiled if isinstance(compiled, Compiled) else None,
+            without_rows=self._without_rows,
         )
 
     def _too_much(
@@ -694,9 +703,17 @@ class Planner:
         if model.full_refresh and state is not None and exists:
             return Explained(Reason.FULL_REFRESH_FLAG, "--full-refresh")
         if state is None or not exists:
+            # Rows that are there under its name already are not taken away.
+            view = self._catalog.view(model.key[1], model.key[2], snapshot)
+            later = model.config.initialize is Initialize.ON_SCHEDULE and not model.full_refresh
+            if later and not exists and view is None:
+                self._without_rows = True
+                return Explained(
+                    Reason.FIRST_BUILD, "initialize is on_schedule: the next refresh fills it"
+                )
             return Explained(Reason.FIRST_BUILD, "the table is built for the first time")
         if not state.initialized:
-            return Explained(Reason.FIRST_BUILD, "the table was only built with --empty")
+            return Explained(Reason.FIRST_BUILD, "the table was created without its rows")
         changes = self._changed_configuration(state, fingerprint, sources)
         # If another table has its name now, the state has nothing to say about that one.
         if changes is not None and (not check.stale or check.expired):

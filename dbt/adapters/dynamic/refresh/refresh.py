@@ -328,6 +328,8 @@ class Refresh:
     def _whole(self, merging: Merging) -> Iterator[Stage]:
         """The whole query, from the state of its aggregates where that is worth keeping."""
         outcome, text, groups = self.outcome, self.plan.text, ""
+        if self.plan.without_rows:
+            text = f"SELECT * FROM (\n{text}\n) LIMIT 0"
         aggregates = self._aggregates_to_try()
         if aggregates is not None:
             groups = yield from merging.groups(aggregates.groups.text)
@@ -350,7 +352,8 @@ class Refresh:
     def _aggregates_to_try(self) -> AggregateState | None:
         """The state of the query's aggregates, unless it is known not to be worth keeping."""
         plan, model, outcome = self.plan, self.model, self.outcome
-        if model.partial or model.config.refresh_mode is RefreshMode.FULL:
+        whole = not model.partial and not plan.without_rows
+        if not whole or model.config.refresh_mode is RefreshMode.FULL:
             return None
         old = plan.state is not None and plan.state.fingerprint == plan.fingerprint
         if old and outcome.aggregates == "" and not model.full_refresh:
@@ -480,7 +483,7 @@ class Refresh:
             "target_lag": model.config.target_lag,
             "cardinality_threshold": model.config.cardinality_threshold,
             "deduplicate": model.config.deduplicate,
-            "initialized": not model.partial,
+            "initialized": not model.partial and not plan.without_rows,
             "base_snapshot": plan.snapshot,
             "row_count": self._row_count(),
             "aggregates": self.outcome.aggregates,

@@ -117,7 +117,8 @@ class State:
         columns: names and types of the query's columns.
         keys: the key columns, or none.
         pins: the versions of the sources.
-        initialized: False after ``--empty``: the table counts as not built.
+        initialized: False after ``--empty``, and where a new table has no rows yet: the table
+            counts as not built.
         base_snapshot: what the refresh's transaction saw; its commit came later.
         result_snapshot: where maintenance found the table as its refresh left it, which is what
             its own transaction saw; None: look for the refresh's commit.

@@ -116,7 +116,7 @@ class Verifier:
             stale = check.stale or "its columns were changed"
             one.detail = f"{stale}; dbt run builds a dynamic table anew"
         elif not state.initialized:
-            one.detail = "it was only built with --empty"
+            one.detail = "it was created without its rows; the next refresh fills it"
         elif not state.comparable:
             one.detail = "its query gives another answer each time it runs"
         else:
