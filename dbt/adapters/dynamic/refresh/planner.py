@@ -246,7 +246,7 @@ class Planner:
         raise NotRemembered(self.model.name)
 
     def ability(self) -> Ability:
-        """Whether the model can be refreshed incrementally, from its text and its sources' columns.
+        """Whether the model can be refreshed incrementally, by its text and its sources' columns.
 
         Nothing is asked about the table, nor about what its sources hold.
 

@@ -115,7 +115,8 @@ def validated(model: Model, ability: Ability) -> Validated:
     )
     if ability.never is not None:
         return replace(one, reason_code=ability.never.code.value, reason=ability.never.text)
-    assert found is not None and query is not None
+    assert found is not None
+    assert query is not None
     return replace(one, keys=found.keys, strategies=_strategies(found, query))
 
 
@@ -175,7 +176,7 @@ def circles(reading: Mapping[RelationKey, set[RelationKey]]) -> tuple[tuple[str,
     (('lake.main.a', 'lake.main.b', 'lake.main.a'),)
     """
     left = {key: set(read) for key, read in reading.items()}
-    found = []
+    found: list[tuple[str, ...]] = []
     while True:
         try:
             graphlib.TopologicalSorter(left).prepare()
