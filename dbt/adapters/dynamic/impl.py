@@ -489,7 +489,7 @@ class DynamicAdapter(DuckDBAdapter):
         names: list[str] | None = None,
         graph: Mapping[str, Any] | None = None,
         sample: int | None = None,
-        progress: Callable[[str, int], None] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> list[Any]:
         """Compare dynamic tables with their queries at the recorded pins; changes nothing.
 

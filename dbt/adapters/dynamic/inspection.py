@@ -170,7 +170,7 @@ class Inspection:
             try:
                 ability = Planner(model, self._session, self._lakes, invocation, None).ability()
             except DbtRuntimeError as error:
-                absent = self._absent(node)
+                absent = self._absent(node, reads)
                 status = "UNKNOWN" if absent else "INVALID"
                 reason = (
                     f"reads {', '.join(absent)}, not built yet; dbt run --select "
@@ -202,25 +202,27 @@ class Inspection:
             )
         return reading
 
-    def _absent(self, node: Any) -> list[str]:
-        """What of the project a model reads, through ephemeral models too, that is not built."""
+    def _absent(self, node: Any, reads: Iterable[RelationKey]) -> list[str]:
+        """The models of the project that a model reads and that are not built.
+
+        Args:
+            node: the model.
+            reads: what it reads by its compiled text: through ephemeral models, or by a name that
+                is no ref, too.
+        """
+        named = {
+            self._key(one): one for one in self._manifest.nodes.values() if _built_by_dbt(one)
+        }
+        above = [self._manifest.nodes.get(one) for one in node.depends_on.nodes]
+        keys = [self._key(one) for one in above if one is not None and _built_by_dbt(one)]
         absent = []
-        todo, seen = list(node.depends_on.nodes), set()
-        while todo:
-            above = self._manifest.nodes.get(todo.pop(0))
-            if above is None or above.unique_id in seen:
-                continue
-            seen.add(above.unique_id)
-            if above.config.materialized == "ephemeral":
-                todo += above.depends_on.nodes
-                continue
-            key = self._key(above)
+        for key in dict.fromkeys([*keys, *sorted(reads)]):
             lake = self._lakes.get(key[0])
-            if lake is None:
+            if key not in named or lake is None or key == self._key(node):
                 continue
             now = lake.current_snapshot()
             if lake.table(*key[1:], now) is None and lake.view(*key[1:], now) is None:
-                absent.append(above.name)
+                absent.append(named[key].name)
         return absent
 
     # Both ---------------------------------------------------------------------------------------
@@ -268,3 +270,9 @@ class Inspection:
             yield
         finally:
             self._connections.rollback_if_open()
+
+
+def _built_by_dbt(node: Any) -> bool:
+    """Whether a node becomes a relation of the database."""
+    kinds = ("model", "seed", "snapshot")
+    return node.resource_type in kinds and node.config.materialized != "ephemeral"

@@ -77,7 +77,8 @@ class Verifier:
         lakes: all attached lakes by folded name.
         sample: of so many keys the rows are compared, of a table that has keys; of all rows by
             default.
-        progress: told of each table before it is compared, with how many there are.
+        progress: told of each table before it is compared, how many of the lake's are done, and
+            how many there are.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Verifier:
         catalog: LakeCatalog,
         lakes: Mapping[str, LakeCatalog],
         sample: int | None = None,
-        progress: Callable[[str, int], None] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self._rows = session.rows
         self._catalog = catalog
@@ -113,9 +114,9 @@ class Verifier:
             if not wanted or one.names & wanted:
                 tables.append((one, (fold(self._catalog.database), schema, table)))
         found = []
-        for one, key in tables:
+        for done, (one, key) in enumerate(tables):
             if self._progress is not None:
-                self._progress(one.dynamic_table, len(tables))
+                self._progress(one.dynamic_table, done, len(tables))
             state = store.read(key, snapshot)
             if state is not None:
                 self._verify(one, key, state, snapshot)
