@@ -33,6 +33,7 @@ setup(
         "dbt-core>=1.10,<2",
         "dbt-duckdb>=1.10,<2",
         "duckdb>=1.5.0,<2",
+        "rich>=13,<16",
         "sqlglot>=30,<31",
     ],
     extras_require={

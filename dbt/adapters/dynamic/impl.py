@@ -34,6 +34,7 @@ from dbt.adapters.dynamic.errors import (
     TurnNeeded,
 )
 from dbt.adapters.dynamic.faults import fault_point
+from dbt.adapters.dynamic.inspection import Inspection
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, NotRemembered
 from dbt.adapters.dynamic.lake.others import Others
 from dbt.adapters.dynamic.lake.session import Session
@@ -307,17 +308,8 @@ class DynamicAdapter(DuckDBAdapter):
             graph: dbt's graph, which knows the ``meta`` of what the model reads.
             caller: the call block.
         """
-        facts = Model(
-            name=model["name"],
-            unique_id=model["unique_id"],
-            sql=compiled_sql,
-            raw_sql=model.get("raw_code", ""),
-            target=relation,
-            config=config,
-            shaping=_shaping(model),
-            full_refresh=full_refresh,
-            partial=partial,
-            tracked=tracked_sources(model, graph, self.config.credentials.lakes),
+        facts = self.model_facts(
+            model, relation, compiled_sql, config, full_refresh, partial, graph
         )
         if not model["config"].get("pre-hook") and self._left_alone(facts, caller):
             return ""
@@ -398,6 +390,30 @@ class DynamicAdapter(DuckDBAdapter):
                     error.msg = f"{error.msg}\n{advice}"
                 self._record_failure(facts, started_at, attempt, error)
                 raise
+
+    def model_facts(
+        self,
+        model: Mapping[str, Any],
+        relation: BaseRelation,
+        compiled_sql: str,
+        config: DynamicTableConfig,
+        full_refresh: bool,
+        partial: bool,
+        graph: Mapping[str, Any],
+    ) -> Model:
+        """What dbt says about a model; the arguments are those of `refresh_dynamic_table`."""
+        return Model(
+            name=model["name"],
+            unique_id=model["unique_id"],
+            sql=compiled_sql,
+            raw_sql=model.get("raw_code", ""),
+            target=relation,
+            config=config,
+            shaping=_shaping(model),
+            full_refresh=full_refresh,
+            partial=partial,
+            tracked=tracked_sources(model, graph, self.config.credentials.lakes),
+        )
 
     def _left_alone(self, model: Model, caller: Callable[[Refresh], Any]) -> bool:
         """Leave a table alone, without a transaction, if a look at the lakes says that it may be.
@@ -497,8 +513,36 @@ class DynamicAdapter(DuckDBAdapter):
             logger.warning(f"{model.dynamic_table}: no history row for the failure: {second}")
 
     @available
+    def dynamic_table_explain(self, model: str) -> Any:
+        """What the next refresh of a model would do now; changes nothing.
+
+        Returns:
+            An :class:`~dbt.adapters.dynamic.refresh.explain.Explanation`.
+        """
+        return self._inspection.explain(model)
+
+    @available
+    def dynamic_table_validate(self, models: list[str] | None = None) -> Any:
+        """Whether models can be refreshed incrementally; looks at no rows.
+
+        Returns:
+            A :class:`~dbt.adapters.dynamic.refresh.validate.Validation`.
+        """
+        return self._inspection.validate(models)
+
+    @property
+    def _inspection(self) -> Inspection:
+        # What dbt gives the adapter to find macros in is the manifest.
+        manifest = self._macro_resolver
+        return Inspection(self, self.connections, self._session, self._lakes(), manifest)
+
+    @available
     def dynamic_table_verify(
-        self, names: list[str] | None = None, graph: Mapping[str, Any] | None = None
+        self,
+        names: list[str] | None = None,
+        graph: Mapping[str, Any] | None = None,
+        sample: int | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> list[Any]:
         """Compare dynamic tables with their queries at the recorded pins; changes nothing.
 
@@ -507,6 +551,8 @@ class DynamicAdapter(DuckDBAdapter):
                 default.
             graph: dbt's graph, for the sources whose kept copies may have lost rows; they are
                 looked at together with all dynamic tables only.
+            sample: see :class:`~dbt.adapters.dynamic.refresh.verify.Verifier`; so is `progress`.
+            progress: told of each table.
 
         Returns:
             One :class:`~dbt.adapters.dynamic.refresh.verify.Verified` a table.
@@ -516,7 +562,8 @@ class DynamicAdapter(DuckDBAdapter):
         try:
             lakes = self._lakes()
             for lake in lakes.values():
-                found += Verifier(self._session, lake, lakes).verify(names)
+                verifier = Verifier(self._session, lake, lakes, sample, progress)
+                found += verifier.verify(names)
                 if graph is not None and names is None:
                     engine = Engine(self._rows, self.connections.aside)
                     copies = Copies(self._rows, engine, lake)

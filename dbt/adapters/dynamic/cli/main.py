@@ -10,7 +10,10 @@ import duckdb
 from dbt_common.exceptions import DbtBaseException
 
 from dbt.adapters.dynamic.__version__ import version
+from dbt.adapters.dynamic.cli.explain import explain
 from dbt.adapters.dynamic.cli.maintain import maintain
+from dbt.adapters.dynamic.cli.validate import validate
+from dbt.adapters.dynamic.cli.verify import verify
 from dbt.adapters.dynamic.errors import one_line
 
 OK, WRONG, USAGE = 0, 1, 2
@@ -22,7 +25,8 @@ def cli() -> None:
     """Dynamic tables for dbt on DuckLake."""
 
 
-cli.add_command(maintain)
+for command in (explain, maintain, validate, verify):
+    cli.add_command(command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -30,3 +30,10 @@ def common(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def selecting(command: Command) -> Command:
+    """Add dbt's options that select models; the command gets `select` and `exclude`."""
+    for option in (params.exclude, params.select):
+        command = option(command)
+    return command

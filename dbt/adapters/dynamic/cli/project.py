@@ -1,17 +1,28 @@
-"""The adapter behind a dbt project's profile, without parsing the project's models."""
+"""The adapter behind a dbt project's profile, with the project's models or without them."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from dbt_common.context import set_invocation_context
 
-from dbt.adapters.dynamic.errors import DynamicTableError
+from dbt.adapters.dynamic.errors import DynamicTableError, one_line
 from dbt.adapters.dynamic.impl import DynamicAdapter
-from dbt.adapters.factory import get_adapter, register_adapter, reset_adapters
+from dbt.adapters.factory import (
+    get_adapter,
+    get_adapter_by_type,
+    register_adapter,
+    reset_adapters,
+)
+from dbt.cli.main import dbtRunner
 from dbt.config.runtime import RuntimeConfig, load_profile, load_project
 from dbt.flags import set_from_args
 from dbt.mp_context import get_mp_context
@@ -59,6 +70,90 @@ def open_adapter(
     try:
         with adapter.connection_named("dbt-dynamic"):
             yield adapter
+    finally:
+        adapter.cleanup_connections()
+        reset_adapters()
+
+
+@dataclass(frozen=True)
+class Project:
+    """A parsed dbt project.
+
+    Attributes:
+        adapter: connects as dbt would.
+        manifest: dbt's manifest.
+        selected: the unique_ids of the selected models, or None if nothing was selected.
+    """
+
+    adapter: DynamicAdapter
+    manifest: Any
+    selected: list[str] | None
+
+
+def run_dbt(*arguments: str, manifest: Any = None) -> Any:
+    """Run dbt in this process, silently; returns dbt's result.
+
+    Raises:
+        DynamicTableError: dbt could not even begin.
+    """
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        result = dbtRunner(manifest=manifest).invoke([*arguments, "--no-use-colors"])
+    if result.exception is not None:
+        raise DynamicTableError(one_line(Exception(str(result.exception))))
+    return result
+
+
+def places(
+    project_dir: str, profiles_dir: str, profile: str | None, target: str | None
+) -> list[str]:
+    """dbt's options for what the commands here have, too."""
+    found = ["--project-dir", project_dir, "--profiles-dir", profiles_dir]
+    found += ["--profile", profile] if profile else []
+    return found + (["--target", target] if target else [])
+
+
+@contextmanager
+def open_project(
+    project_dir: str,
+    profiles_dir: str,
+    profile: str | None,
+    target: str | None,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Iterator[Project]:
+    """Parse a project as dbt would, and connect.
+
+    Args:
+        project_dir: where ``dbt_project.yml`` is.
+        profiles_dir: where ``profiles.yml`` is.
+        profile: the profile, if not the project's.
+        target: the target, if not the profile's default.
+        select: as dbt's ``--select``.
+        exclude: as dbt's ``--exclude``.
+
+    Raises:
+        DynamicTableError: dbt cannot parse it, or the profile is of another adapter.
+    """
+    listing = ["ls", "--resource-type", "model", "--output", "json"]
+    listing += ["--output-keys", "unique_id"]
+    for option, values in (("--select", select), ("--exclude", exclude)):
+        for value in values:
+            listing += [option, value]
+    where = places(project_dir, profiles_dir, profile, target)
+    chosen = bool(select or exclude)
+    result = run_dbt(*(listing if chosen else ["parse"]), *where)
+    try:
+        adapter = get_adapter_by_type("dynamic")
+    except KeyError:
+        raise DynamicTableError(
+            "The project's target has another adapter; dbt-dynamic needs type: dynamic."
+        ) from None
+    assert isinstance(adapter, DynamicAdapter)
+    ids = [json.loads(line)["unique_id"] for line in result.result] if chosen else None
+    try:
+        with adapter.connection_named("dbt-dynamic"):
+            yield Project(adapter, adapter.get_macro_resolver(), ids)
     finally:
         adapter.cleanup_connections()
         reset_adapters()

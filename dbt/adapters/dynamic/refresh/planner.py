@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dbt_common.exceptions import DbtRuntimeError
 
@@ -111,6 +111,7 @@ class Plan:
         changed_rows: about how many rows of its sources changed, if that was asked.
         removed_rows: how many of them were deleted.
         compiled: the query's incremental form, if it has one.
+        changes: what its sources did; nothing where the table is built whatever they did.
         held_back: what of the model the table does not take over, so that it is left alone.
         without_rows: the table is created empty; it counts as not built.
     """
@@ -132,8 +133,24 @@ class Plan:
     changed_rows: int | None
     removed_rows: int | None
     compiled: Compiled | None
+    changes: Mapping[SourceKey, SourceChange] = field(default_factory=dict)
     held_back: ConfigurationChanges | None = None
     without_rows: bool = False
+
+
+@dataclass(frozen=True)
+class Ability:
+    """What can be said of a model before any of its rows, or its table, exist.
+
+    Attributes:
+        query: the query with views inlined, or None where DuckDB gives no parse tree.
+        compiled: the query's incremental form, if it has one.
+        never: why no refresh of the model is incremental, or None if one can be.
+    """
+
+    query: ModelQuery | None
+    compiled: Compiled | None
+    never: Explained | None
 
 
 @dataclass(frozen=True)
@@ -245,6 +262,35 @@ class Planner:
             if plan.decision.action is RefreshAction.NO_DATA:
                 return plan
         raise NotRemembered(self.model.name)
+
+    def ability(self) -> Ability:
+        """Whether the model can be refreshed incrementally, by its text and its sources' columns.
+
+        Nothing is asked about the table, nor about what its sources hold.
+
+        Raises:
+            DynamicTableError: the model's SQL is not valid, or it reads what does not exist.
+            DbtRuntimeError: DuckDB does not bind it.
+        """
+        query, unpinned = self._inline(None, {}, {})
+        functions = self._functions(query)
+        self._columns(query)
+        compiled: Compiled | NotIncremental
+        if query is None or unpinned is not None:
+            compiled = NotIncremental(Reason.UNPARSED_SQL, "the query cannot be pinned")
+        else:
+            compiled = self._compile(query, functions)
+        facts = Facts(
+            config=self.model.config,
+            rebuild=None,
+            unstable=self._unstable(query, functions),
+            untracked=untracked_names(query) if query else [],
+            unpinned=unpinned,
+            compiled=compiled,
+            changes={},
+        )
+        found = compiled if isinstance(compiled, Compiled) else None
+        return Ability(query, found, never_incremental(facts))
 
     def _look_up(self) -> _Seen:
         """What the query means, what it reads, and what has happened to that."""
@@ -421,6 +467,7 @@ class Planner:
             changed_rows=changed_rows,
             removed_rows=removed_rows,
             compiled=compiled if isinstance(compiled, Compiled) else None,
+            changes=changes,
             without_rows=self._without_rows,
         )
 

@@ -379,16 +379,17 @@ class Refresh:
             yield from merging.whole(text)
         else:
             if exists:
-                rows = self._rows(f"SELECT count(*) FROM {model.target}")
-                self.outcome.rows_deleted = int(rows[0][0])
+                self.outcome.rows_deleted = self._rows_of_target()
                 yield DropExisting(model.target, "table")
             elif self._catalog.view(model.key[1], model.key[2], plan.snapshot) is not None:
                 yield DropExisting(model.target, "view")
             yield Create(model.target, self._as_called(text))
             self._warn_of_inexact_columns()
-            rows = self._rows(f"SELECT count(*) FROM {model.target}")
-            self.outcome.rows_inserted = int(rows[0][0])
+            self.outcome.rows_inserted = self._rows_of_target()
         yield from merging.check_unique_key()
+
+    def _rows_of_target(self) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {self.model.target}")[0][0])
 
     def _faster_anew(self) -> bool:
         """Whether to create the table anew where it could be filled again.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,11 +29,12 @@ class Verified:
     Attributes:
         dynamic_table: ``database.schema.identifier``.
         status: EQUAL, DIFFERENT, or NOT_COMPARABLE.
-        detail: why it is not comparable, or "".
+        detail: why it is not comparable, or was not sampled, or "".
         rows: rows in the table.
         missing: rows of the query that the table lacks.
         extra: rows of the table that the query does not give.
         examples: some of these rows, as text.
+        sampled_keys: how many keys were compared, if not all of the table was.
     """
 
     dynamic_table: str
@@ -43,6 +44,7 @@ class Verified:
     missing: int = 0
     extra: int = 0
     examples: list[str] = field(default_factory=list)
+    sampled_keys: int | None = None
 
     @property
     def names(self) -> set[str]:
@@ -54,11 +56,13 @@ class Verified:
     @property
     def line(self) -> str:
         """One line for the terminal."""
+        sample = "" if self.sampled_keys is None else f" in a sample of {self.sampled_keys:,} keys"
         if self.status == "EQUAL":
-            return f"{self.dynamic_table}: equal ({self.rows:,} rows)"
+            detail = f"; {self.detail}" if self.detail else ""
+            return f"{self.dynamic_table}: equal{sample} ({self.rows:,} rows{detail})"
         if self.status == "DIFFERENT":
             return (
-                f"{self.dynamic_table}: DIFFERENT ({self.missing:,} rows missing, "
+                f"{self.dynamic_table}: DIFFERENT{sample} ({self.missing:,} rows missing, "
                 f"{self.extra:,} rows too many)"
             )
         return f"{self.dynamic_table}: not comparable ({self.detail})"
@@ -71,10 +75,19 @@ class Verifier:
         session: the connection that holds the transaction.
         catalog: the lake.
         lakes: all attached lakes by folded name.
+        sample: of so many keys the rows are compared, of a table that has keys; of all rows by
+            default.
+        progress: told of each table before it is compared, how many of the lake's are done, and
+            how many there are.
     """
 
     def __init__(
-        self, session: Session, catalog: LakeCatalog, lakes: Mapping[str, LakeCatalog]
+        self,
+        session: Session,
+        catalog: LakeCatalog,
+        lakes: Mapping[str, LakeCatalog],
+        sample: int | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self._rows = session.rows
         self._catalog = catalog
@@ -82,6 +95,8 @@ class Verifier:
         self._log = CommitLog(lakes)
         self._engine = Engine(session.rows, session.aside)
         self._disable = session.disable
+        self._sample = sample
+        self._progress = progress
 
     def verify(self, names: list[str] | None = None) -> list[Verified]:
         """Verify all dynamic tables, or the ones that are called so.
@@ -93,12 +108,15 @@ class Verifier:
         wanted = {fold(name) for name in names or []}
         snapshot = self._catalog.current_snapshot()
         store = Store(self._rows, self._catalog)
-        found = []
+        tables = []
         for schema, table in store.names(snapshot):
-            key = (fold(self._catalog.database), schema, table)
             one = Verified(".".join((self._catalog.database, schema, table)), "NOT_COMPARABLE")
-            if wanted and not one.names & wanted:
-                continue
+            if not wanted or one.names & wanted:
+                tables.append((one, (fold(self._catalog.database), schema, table)))
+        found = []
+        for done, (one, key) in enumerate(tables):
+            if self._progress is not None:
+                self._progress(one.dynamic_table, done, len(tables))
             state = store.read(key, snapshot)
             if state is not None:
                 self._verify(one, key, state, snapshot)
@@ -160,13 +178,15 @@ class Verifier:
         one.rows = int(self._rows(f"SELECT count(*) FROM {target}")[0][0])
         if "distinct" in state.pinned_definition.lower():
             self._disable(THROUGH_DISTINCT_ON)
+        keys = self._keys_to_sample(one, state, columns, target)
+        sampled = self._sampled(target, keys) if keys else ""
         for shift in ("0.0", "0.5"):
             # A value on the edge between two roundings must not count as a difference: only what
             # differs under both roundings does.
             (one.missing, missing), (one.extra, extra) = (
                 self._rows(
-                    f"WITH different AS MATERIALIZED "
-                    f"({self._difference(columns, left, right, shift)}) "
+                    f"WITH {sampled}different AS MATERIALIZED "
+                    f"({self._difference(columns, left, right, shift, keys)}) "
                     "SELECT (SELECT count(*) FROM different), "
                     f"ARRAY(SELECT different FROM different LIMIT {_SHOWN})"
                 )[0]
@@ -182,8 +202,37 @@ class Verifier:
         one.examples = [f"missing: {_text(row)}" for row in missing]
         one.examples += [f"too many: {_text(row)}" for row in extra]
 
+    def _keys_to_sample(
+        self, one: Verified, state: State, columns: list[tuple[str, str]], target: str
+    ) -> list[tuple[str, str]]:
+        """The key columns, and their types, by which to sample; none to compare all rows."""
+        if self._sample is None:
+            return []
+        wanted = {fold(key) for key in state.keys}
+        keys = [(name, kind) for name, kind in columns if fold(name) in wanted]
+        if not keys:
+            one.detail = "compared as a whole: a sample is one of keys, and it has none"
+            return []
+        names = ", ".join(quoted(name) for name, _ in keys)
+        ((count,),) = self._rows(f"SELECT count(*) FROM (SELECT DISTINCT {names} FROM {target})")
+        one.sampled_keys = min(int(count), self._sample)
+        return keys
+
+    def _sampled(self, target: str, keys: list[tuple[str, str]]) -> str:
+        """The sample: always the same keys of the same rows, spread over all of them."""
+        names = ", ".join(quoted(name) for name, _ in keys)
+        return (
+            f"sampled AS MATERIALIZED (SELECT {names} FROM {target} GROUP BY {names} "
+            f"ORDER BY hash({names}), {names} LIMIT {self._sample:d}), "
+        )
+
     def _difference(
-        self, columns: list[tuple[str, str]], left: str, right: str, shift: str
+        self,
+        columns: list[tuple[str, str]],
+        left: str,
+        right: str,
+        shift: str,
+        keys: list[tuple[str, str]],
     ) -> str:
         def listed(alias: str) -> str:
             return ", ".join(
@@ -191,9 +240,18 @@ class Verifier:
                 for name, kind in columns
             )
 
+        def among(alias: str) -> str:
+            """Only the rows of the sampled keys, which are in the types that are stored."""
+            same = " AND ".join(
+                f"CAST({alias}.{quoted(name)} AS {kind}) IS NOT DISTINCT FROM "
+                f"sampled.{quoted(name)}"
+                for name, kind in keys
+            )
+            return f" SEMI JOIN sampled ON {same}" if keys else ""
+
         return (
-            f"SELECT {listed('a')} FROM {left} AS a "
-            f"EXCEPT ALL SELECT {listed('b')} FROM {right} AS b"
+            f"SELECT {listed('a')} FROM {left} AS a{among('a')} "
+            f"EXCEPT ALL SELECT {listed('b')} FROM {right} AS b{among('b')}"
         )
 
 

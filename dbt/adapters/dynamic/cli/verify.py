@@ -1,0 +1,93 @@
+"""``dbt-dynamic verify``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from dbt.adapters.dynamic.cli.options import common
+from dbt.adapters.dynamic.cli.project import open_project
+from dbt.adapters.dynamic.errors import DynamicTableError
+from dbt.adapters.dynamic.models import dynamic_models
+
+
+@click.command()
+@common
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Compare the rows of N keys of each table only, always the same ones.",
+)
+@click.argument("models", metavar="[MODEL]...", nargs=-1)
+def verify(
+    project_dir: str,
+    profiles_dir: str,
+    profile: str | None,
+    target: str | None,
+    output: str,
+    sample: int | None,
+    models: tuple[str, ...],
+) -> None:
+    """Compare dynamic tables with their queries, computed anew at the recorded snapshots.
+
+    Both ways, duplicates counted; rows that differ are shown. MODEL is a model of the project, or
+    SCHEMA.TABLE; by default all dynamic tables are compared. Nothing is changed. The exit code is
+    1 if a table differs.
+    """
+    with open_project(project_dir, profiles_dir, profile, target) as project:
+        names = [_relation(project.adapter, project.manifest, one) for one in models] or None
+        with _progress() as progress:
+            found = project.adapter.dynamic_table_verify(
+                names, project.manifest.flat_graph, sample, progress
+            )
+    if output == "json":
+        click.echo(json.dumps({"tables": [asdict(one) for one in found]}, indent=2, default=str))
+    else:
+        for one in found:
+            click.echo(one.line)
+            for example in one.examples:
+                click.echo(f"    {example}")
+        if not found:
+            click.echo("no dynamic tables")
+    different = [one.dynamic_table for one in found if one.status == "DIFFERENT"]
+    if different:
+        raise click.ClickException(
+            f"not equal to their queries: {', '.join(different)}. "
+            "dbt run --full-refresh --select <model> rebuilds a table."
+        )
+
+
+def _relation(adapter: Any, manifest: Any, name: str) -> str:
+    """The table of a model; what is no model and has a dot in it is a table's name already."""
+    try:
+        (node,) = dynamic_models(manifest, [name])
+    except DynamicTableError:
+        if "." in name:
+            return name
+        raise
+    relation = adapter.Relation.create_from(adapter.config, node)
+    return f"{relation.database}.{relation.schema}.{relation.identifier}"
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar of the tables on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(name: str, done: int, total: int) -> None:
+            bar.update(task, description=name, completed=done, total=total)
+
+        yield show
