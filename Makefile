@@ -25,6 +25,7 @@ types: $(VENV)/installed
 docs: $(VENV)/installed
 	$(BIN)/python -m tests.tpch.report
 	$(BIN)/python -m tests.unit.support
+	$(BIN)/python -m tests.unit.configuration
 
 # Random queries over random histories, as many as you like.
 N ?= 20000
