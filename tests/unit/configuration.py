@@ -65,9 +65,9 @@ Under `meta`, or `config.meta`: `change_tracking`, one of {tracking}; for `times
 Every other key is dbt-duckdb's, and means what it means there: {profile_duckdb}; and dbt's own
 `threads`.
 
-A lake is the main database if `path` begins with `ducklake:`. Another one is attached with `attach`
-(`path`, `alias`, `options`), and a model goes there with `database: ALIAS`. The word after
-`ducklake:` says where the catalog is kept: a file (`ducklake:lake.ducklake`),
+A lake is the main database if `path` begins with `ducklake:`. Another one is attached with
+`attach` (`path`, `alias`, `options`), and a model goes there with `database: ALIAS`. The word
+after `ducklake:` says where the catalog is kept: a file (`ducklake:lake.ducklake`),
 `ducklake:sqlite:lake.sqlite` or `ducklake:postgres:dbname=…`.
 """
 
