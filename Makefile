@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs oracle mutations stress soak crashes bench bench-planning \
+.PHONY: demo test lint types docs site oracle mutations stress soak crashes bench bench-planning \
 	bench-threads bench-memory clean
 
 demo: $(VENV)/installed $(VENV)/flights
@@ -25,6 +25,11 @@ types: $(VENV)/installed
 docs: $(VENV)/installed
 	$(BIN)/python -m tests.tpch.report
 	$(BIN)/python -m tests.unit.support
+	$(BIN)/python -m tests.unit.configuration
+
+# docs/ as a site, in target/site.
+site: $(VENV)/site
+	$(BIN)/mkdocs build --strict
 
 # Random queries over random histories, as many as you like.
 N ?= 20000
@@ -77,6 +82,11 @@ $(VENV)/installed: setup.py constraints.txt
 	$(PIP) install --constraint constraints.txt --upgrade pip setuptools wheel
 	$(PIP) install --constraint constraints.txt --no-build-isolation \
 		--config-settings editable_mode=compat --editable ".[bundled,dev]"
+	touch $@
+
+$(VENV)/site: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt --no-build-isolation \
+		--config-settings editable_mode=compat --editable ".[docs]"
 	touch $@
 
 # Only its CSV files are read; its dependencies (pandas) are not needed for that.

@@ -44,6 +44,7 @@ setup(
             "duckdb-extension-postgres-scanner>=1.5.0,<2",
             "duckdb-extension-sqlite-scanner>=1.5.0,<2",
         ],
+        "docs": ["mkdocs-material>=9.6,<10"],
         "dev": [
             "dbt-tests-adapter>=1.15,<2",
             "duckdb-extension-tpch>=1.5.0,<2",

@@ -26,7 +26,7 @@ _PHASES = ("plan", "changes", "keys", "recompute", "merge", "commit")
 _HEAD = """# Benchmarks: refreshes beside a rebuild, an incremental model by hand, and the floor
 
 `make bench` measures and writes this page (`make bench SF=10` for ten times the data); the figures
-are in [docs/benchmarks/](benchmarks/). The data are customers, orders and line items of TPC-H on a
+are in `docs/benchmarks/`. The data are customers, orders and line items of TPC-H on a
 DuckLake; a share of the line items changes, chosen by a hash, so scattered over all files and row
 groups. `inserts` adds rows to orders that exist; of `mixed` half are updates, a quarter inserts,
 and a quarter deletes. The changes follow each other on one lake, so that later ones find its
@@ -55,7 +55,7 @@ _WAYS = (
         "floor",
         "the best SQL that we could write for that change by hand, without dbt, knowing which "
         "columns are keys and which tables do not change "
-        "([floors.py](../benchmarks/refresh/floors.py)); from 10 % on the better one of that and "
+        "(`benchmarks/refresh/floors.py`); from 10 % on the better one of that and "
         "of `CREATE OR REPLACE TABLE`, and where 50 % changed that alone",
         "from BEGIN to COMMIT",
     ),

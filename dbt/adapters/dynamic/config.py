@@ -103,7 +103,8 @@ class DynamicTableConfig:
     """What a user may set on a dynamic table (interface.md, "Model configuration").
 
     Attributes:
-        refresh_mode: auto, incremental or full.
+        refresh_mode: auto: by what changed, where the query and the changes allow it, else in
+            full, with the reason; incremental: fails with the reason instead; full: always so.
         cardinality_threshold: the share of affected keys, 0 to 1, above which to refresh in full.
         unique_key: columns that identify a row; the key of a query that has none of its own.
         deduplicate: write only the rows that differ.
@@ -114,7 +115,8 @@ class DynamicTableConfig:
         initialize: whether a new table is filled at once, or by the refresh after its creation.
         target_lag: how old the data may get, as written, or None.
         retries: how often a conflict or a passing I/O error is tried again.
-        retry_wait: seconds before the first of these tries; it doubles each time, with jitter.
+        retry_wait: the wait before the first of these tries, in seconds; it doubles each time,
+            with jitter.
     """
 
     refresh_mode: RefreshMode = RefreshMode.AUTO
