@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -177,6 +178,15 @@ def test_a_failed_merge_is_explained_as_the_rebuild_that_follows(project: LakePr
     said = explained(project, "numbers")
     response = project.run()["numbers"]
     assert [said[one] for one in DECISION[:3]] == [response[one] for one in DECISION[:3]]
+
+
+def test_a_table_that_is_in_no_lake(make_project: Callable[..., LakeProject]) -> None:
+    project = make_project(path="plain.duckdb")
+    project.model("whole", "SELECT 1 AS a", refresh_mode="full")
+    assert command(project, "explain", "whole") == 1
+    assert "Error: Model 'whole' is in no DuckLake, but in 'plain'" in project.output
+    assert command(project, "validate") == 0
+    assert "whole: full: REFRESH_MODE_FULL" in project.output
 
 
 def test_what_cannot_be_explained(built: LakeProject) -> None:

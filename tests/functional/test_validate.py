@@ -61,6 +61,8 @@ def test_before_and_after_the_first_build(project: LakeProject) -> None:
     ]
     assert command(project, "validate", "--select", "plain") == 0
     assert project.output == "no dynamic tables\n"
+    assert command(project, "validate", "--select", "nobody") == 0
+    assert project.output == "no dynamic tables\n"
 
 
 def test_what_is_wrong(project: LakeProject) -> None:

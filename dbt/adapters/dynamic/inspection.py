@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dbt_common.exceptions import CompilationError, DbtRuntimeError
 
 from dbt.adapters.dynamic.connections import DynamicConnectionManager
-from dbt.adapters.dynamic.errors import TurnNeeded, one_line
+from dbt.adapters.dynamic.errors import DynamicTableError, TurnNeeded, one_line
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog
 from dbt.adapters.dynamic.lake.session import Session
 from dbt.adapters.dynamic.models import DYNAMIC_TABLE, compiled, dynamic_models
@@ -72,6 +72,11 @@ class Inspection:
         """
         (node,) = dynamic_models(self._manifest, [name])
         model = self._facts(node)
+        if model.key[0] not in self._lakes:
+            raise DynamicTableError(
+                f"Model '{model.name}' is in no DuckLake, but in '{model.target.database}': every "
+                "run builds it as a whole, as dbt builds a table."
+            )
         reading, forced = True, None
         while True:
             rehearsal: Rehearsal | None = None

@@ -150,7 +150,7 @@ def open_project(
             "The project's target has another adapter; dbt-dynamic needs type: dynamic."
         ) from None
     assert isinstance(adapter, DynamicAdapter)
-    ids = [json.loads(line)["unique_id"] for line in result.result] if chosen else None
+    ids = [json.loads(line)["unique_id"] for line in result.result or ()] if chosen else None
     try:
         with adapter.connection_named("dbt-dynamic"):
             yield Project(adapter, adapter.get_macro_resolver(), ids)
