@@ -35,7 +35,7 @@ site: $(VENV)/site
 dist: $(VENV)/installed
 	rm -rf dist build
 	$(BIN)/python setup.py --quiet sdist bdist_wheel
-	$(BIN)/python -m tests.dist.smoke dist/*
+	$(BIN)/python -m tests.release.smoke dist/*
 
 # Random queries over random histories, as many as you like.
 N ?= 20000
