@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs site oracle mutations stress soak crashes bench bench-planning \
+.PHONY: demo test lint types docs site dist oracle mutations stress soak crashes bench bench-planning \
 	bench-threads bench-memory clean
 
 demo: $(VENV)/installed $(VENV)/flights
@@ -30,6 +30,12 @@ docs: $(VENV)/installed
 # docs/ as a site, in target/site.
 site: $(VENV)/site
 	$(BIN)/mkdocs build --strict
+
+# An sdist and a wheel, each installed into a clean environment where the quickstart is walked.
+dist: $(VENV)/installed
+	rm -rf dist build
+	$(BIN)/python setup.py --quiet sdist bdist_wheel
+	$(BIN)/python -m tests.release.smoke dist/*
 
 # Random queries over random histories, as many as you like.
 N ?= 20000
