@@ -33,7 +33,11 @@ def refresh(
 
 def many(tables: int, refreshes: int) -> Facts:
     """A lake with many tables, in ten layers, and names that are no easy ones."""
-    awkward = ['lake.main.a "b" & \'c\'', "lake.main.<script>alert(1)</script>", "lake.main.表の名前"]
+    awkward = [
+        "lake.main.a \"b\" & 'c'",
+        "lake.main.<script>alert(1)</script>",
+        "lake.main.表の名前",
+    ]
     names = [*awkward, *(f"lake.main.table_with_quite_a_long_name_{at}" for at in range(tables))]
     names = names[:tables]
     edges = [

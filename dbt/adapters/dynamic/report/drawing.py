@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,10 +12,10 @@ from dbt.adapters.dynamic.report.facts import Refresh
 from dbt.adapters.dynamic.report.figures import Row
 from dbt.adapters.dynamic.report.words import duration, shortened
 
-# In CSS pixels. A node holds this many columns of the fixed-width font, of 12 and of 11 px.
-_COLUMNS, _NODE_WIDTH, _NODE_HEIGHT = 26, 212, 58
+# In CSS pixels. A node holds this many columns of the fixed-width font of 12 px, and 4 more of 11.
+_COLUMNS, _NODE_WIDTH, _NODE_HEIGHT = 30, 244, 58
 _GAP_X, _GAP_Y, _MARGIN = 56, 14, 8
-_LANE, _LANE_LABEL, _TIME_WIDTH, _AXIS = 24, 196, 640, 28
+_LANE, _LANE_LABEL, _TIME_WIDTH, _AXIS = 24, 226, 760, 28
 _BARS_WIDTH, _BARS_HEIGHT = 300, 80
 
 
@@ -191,8 +191,7 @@ def key_bars(refreshes: Sequence[Refresh]) -> Bars:
     return _bars(counted, lambda value: f"{value:,.0f}")
 
 
-def _bars(values: Sequence[tuple[Refresh, int]], said: object) -> Bars:
-    assert callable(said)
+def _bars(values: Sequence[tuple[Refresh, int]], said: Callable[[float], str]) -> Bars:
     highest = max((value for _, value in values), default=0)
     step = min(_BARS_WIDTH / max(len(values), 1), 24.0)
     bars = []
@@ -216,7 +215,7 @@ def _node(name: str, row: Row | None, x: int, y: int) -> Node:
     if row is None:
         return Node(name, label, "source", "", None, x, y)
     action = row.last.outcome if row.last else row.table.status
-    lag = shortened(f"lag {lag_words(row)}", _COLUMNS + 2)
+    lag = shortened(f"lag {lag_words(row)}", _COLUMNS + 4)
     return Node(name, label, action, lag, row, x, y)
 
 

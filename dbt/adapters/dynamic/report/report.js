@@ -3,7 +3,7 @@
 (function () {
   var box = document.getElementById("filter");
   if (!box) return;
-  box.parentElement.hidden = false;
+  box.closest("p").hidden = false;
   var said = document.getElementById("found");
   box.addEventListener("input", function () {
     var wanted = box.value.toLowerCase(), shown = 0;
