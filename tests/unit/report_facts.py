@@ -32,7 +32,7 @@ def refresh(
 
 
 def many(tables: int, refreshes: int) -> Facts:
-    """A lake with many tables, in ten layers, and names that are no easy ones."""
+    """A lake with many tables, ten a layer, and names that are no easy ones."""
     awkward = [
         "lake.main.a \"b\" & 'c'",
         "lake.main.<script>alert(1)</script>",
