@@ -12,6 +12,7 @@ from dbt_common.exceptions import DbtBaseException
 from dbt.adapters.dynamic.__version__ import version
 from dbt.adapters.dynamic.cli.explain import explain
 from dbt.adapters.dynamic.cli.maintain import maintain
+from dbt.adapters.dynamic.cli.report import report
 from dbt.adapters.dynamic.cli.validate import validate
 from dbt.adapters.dynamic.cli.verify import verify
 from dbt.adapters.dynamic.errors import one_line
@@ -25,7 +26,7 @@ def cli() -> None:
     """Dynamic tables for dbt on DuckLake."""
 
 
-for command in (explain, maintain, validate, verify):
+for command in (explain, maintain, report, validate, verify):
     cli.add_command(command)
 
 

@@ -12,6 +12,13 @@ from dbt.cli import params
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def places(command: Command) -> Command:
+    """Add dbt's options that say which project, profile and target."""
+    for option in (params.target, params.profile, params.profiles_dir, params.project_dir):
+        command = option(command)
+    return command
+
+
 def common(command: Command) -> Command:
     """Add the common options; the command gets them as dbt names them, and `output`."""
     output = click.option(
@@ -21,15 +28,7 @@ def common(command: Command) -> Command:
         show_default=True,
         help="How to print the result.",
     )
-    for option in (
-        output,
-        params.target,
-        params.profile,
-        params.profiles_dir,
-        params.project_dir,
-    ):
-        command = option(command)
-    return command
+    return places(output(command))
 
 
 def selecting(command: Command) -> Command:
