@@ -23,7 +23,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.tests.fixtures.project import *  # noqa: F403
 from tests.conformance.table import PAGE, Table
 
-_PATHS = {"DuckLake": "ducklake:{folder}/lake.ducklake", "DuckDB": "{folder}/plain.duckdb"}
+_PATHS = {"DuckLake": "ducklake:{folder}/{name}.ducklake", "DuckDB": "{folder}/{name}.duckdb"}
 
 
 _TABLE = pytest.StashKey[Table]()
@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _base(item: pytest.Item) -> tuple[str, str] | None:
     """The folder and the name of the class of dbt-tests-adapter that a test is of."""
     start = "dbt.tests.adapter."
-    for one in getattr(item, "cls", None) and item.cls.__mro__ or ():
+    for one in (getattr(item, "cls", None) and item.cls.__mro__) or ():
         if one.__module__.startswith(start):
             return one.__module__.removeprefix(start).split(".")[0], one.__name__
     return None
@@ -92,7 +92,9 @@ class _Collector:
                 self._config.stash[_TABLE].add(*value, skipped_for=None)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        write, check = (self._config.getoption(f"{one}_table", False) for one in ("write", "check"))
+        write, check = (
+            self._config.getoption(f"{one}_table", False) for one in ("write", "check")
+        )
         if hasattr(self._config, "workerinput") or not (write or check):
             return
         page = self._config.stash[_TABLE].page()
@@ -119,12 +121,18 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="class")
+def database_name(database: str) -> str:
+    """The database's name in SQL."""
+    return {"DuckLake": "lake", "DuckDB": "plain"}[database]
+
+
+@pytest.fixture(scope="class")
 def dbt_profile_target(
-    database: str, tmp_path_factory: pytest.TempPathFactory
+    database: str, database_name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any]]:
     """The profile's output; the database is let go when the class is done."""
     folder = tmp_path_factory.mktemp("database")
-    path = _PATHS[database].format(folder=folder)
+    path = _PATHS[database].format(folder=folder, name=database_name)
     kind = os.environ.get("DBT_TEST_TYPE", "dynamic")
     close_environment()
     yield {"type": kind, "path": path, "threads": 4}

@@ -8,7 +8,7 @@ import pytest
 def unsupported(reason: str, *tests: str, on: str | None = None) -> pytest.MarkDecorator:
     """Skip a class, or some of its tests, for what dbt-duckdb or its database lacks.
 
-    ``--run-unsupported`` runs them nevertheless, and fails where one passes: the reasons stay true.
+    ``--run-unsupported`` runs them nevertheless, and fails where one passes.
 
     Args:
         reason: what is lacking, as the table in the docs says it.

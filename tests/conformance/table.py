@@ -73,7 +73,11 @@ class Table:
         """The page's text in Markdown."""
         lines = [_INTRODUCTION]
         for area, keys in groupby(sorted(self._rows), key=lambda key: key[0]):
-            lines += [f"## {area}\n", "| class | DuckLake | DuckDB | remark |", "|---|---|---|---|"]
+            lines += [
+                f"## {area}\n",
+                "| class | DuckLake | DuckDB | remark |",
+                "|---|---|---|---|",
+            ]
             for key in keys:
                 rows = self._rows[key]
                 cells = [str(rows.get(database, _Row())) for database in DATABASES]

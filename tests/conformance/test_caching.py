@@ -6,12 +6,14 @@ from dbt.tests.adapter.caching.test_caching import (
     BaseCachingUppercaseModel,
     BaseNoPopulateCache,
 )
+from tests.conformance.marks import unsupported
 
 
 class TestCachingLowercaseModel(BaseCachingLowercaseModel):
     pass
 
 
+@unsupported("dbt-duckdb looks names up in lower case, where dbt then asks to rename MODEL")
 class TestCachingUppercaseModel(BaseCachingUppercaseModel):
     pass
 

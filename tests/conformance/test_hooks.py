@@ -1,5 +1,9 @@
 """dbt-tests-adapter's classes of hooks."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from dbt.tests.adapter.hooks.test_model_hooks import (
     BaseDuplicateHooksInConfigs,
     BaseHookRefs,
@@ -15,13 +19,45 @@ from dbt.tests.adapter.hooks.test_model_hooks import (
     BasePrePostSnapshotHooksInConfigKwargs,
 )
 from dbt.tests.adapter.hooks.test_run_hooks import BaseAfterRunHooks, BasePrePostRunHooks
+from dbt.tests.fixtures.project import TestProjInfo
+from tests.conformance.marks import adapted
+
+_CONTEXT = adapted("a hook's `target` is compared with the profile's, which has no host nor user")
 
 
-class TestPrePostModelHooks(BasePrePostModelHooks):
+class _Context:
+    """Compares what a hook sees of its context with the profile instead of PostgreSQL's."""
+
+    def check_hooks(self, state: str, project: TestProjInfo, host: None, count: int = 1) -> None:
+        seen = self._seen(state, project, count)
+        assert len(seen) == count
+        for one in seen:
+            assert one["test_state"] == state
+            assert one["target_host"] in ("", "None")
+            assert one["target_name"] == "default"
+            assert one["target_schema"] == project.test_schema
+            assert one["target_threads"] == 4
+            assert one["target_type"] == project.adapter.type()
+            assert one["run_started_at"]
+            assert one["invocation_id"]
+            assert one["thread_id"].startswith("Thread-") or one["thread_id"] == "MainThread"
+
+    def _seen(self, state: str, project: TestProjInfo, count: int) -> list[dict[str, Any]]:
+        return self.get_ctx_vars(state, count, project)
+
+
+class _RunContext(_Context):
+    def _seen(self, state: str, project: TestProjInfo, count: int) -> list[dict[str, Any]]:
+        return [self.get_ctx_vars(state, project)]
+
+
+@_CONTEXT
+class TestPrePostModelHooks(_Context, BasePrePostModelHooks):
     pass
 
 
-class TestHookRefs(BaseHookRefs):
+@_CONTEXT
+class TestHookRefs(_Context, BaseHookRefs):
     pass
 
 
@@ -47,15 +83,18 @@ class TestPrePostModelHooksOnSnapshots(BasePrePostModelHooksOnSnapshots):
     pass
 
 
-class TestPrePostModelHooksInConfig(BasePrePostModelHooksInConfig):
+@_CONTEXT
+class TestPrePostModelHooksInConfig(_Context, BasePrePostModelHooksInConfig):
     pass
 
 
-class TestPrePostModelHooksInConfigWithCount(BasePrePostModelHooksInConfigWithCount):
+@_CONTEXT
+class TestPrePostModelHooksInConfigWithCount(_Context, BasePrePostModelHooksInConfigWithCount):
     pass
 
 
-class TestPrePostModelHooksInConfigKwargs(BasePrePostModelHooksInConfigKwargs):
+@_CONTEXT
+class TestPrePostModelHooksInConfigKwargs(_Context, BasePrePostModelHooksInConfigKwargs):
     pass
 
 
@@ -67,7 +106,8 @@ class TestDuplicateHooksInConfigs(BaseDuplicateHooksInConfigs):
     pass
 
 
-class TestPrePostRunHooks(BasePrePostRunHooks):
+@_CONTEXT
+class TestPrePostRunHooks(_RunContext, BasePrePostRunHooks):
     pass
 
 
