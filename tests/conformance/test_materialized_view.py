@@ -52,7 +52,9 @@ class _DynamicTable:
         if kind == "VIEW":
             return "view"
         model = get_model_file(project, relation)
-        return "materialized_view" if _DYNAMIC in model and _tracked(project, relation) else "table"
+        return (
+            "materialized_view" if _DYNAMIC in model and _tracked(project, relation) else "table"
+        )
 
 
 def _tracked(project: TestProjInfo, relation: BaseRelation) -> bool:
