@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,7 +15,9 @@ from dbt_common.invocation import get_invocation_id
 
 from dbt.adapters.base import BaseRelation
 from dbt.adapters.base.meta import available
+from dbt.adapters.capability import Capability, CapabilityDict, CapabilitySupport, Support
 from dbt.adapters.contracts.connection import AdapterResponse
+from dbt.adapters.contracts.macros import MacroResolverProtocol
 from dbt.adapters.duckdb.impl import DuckDBAdapter
 from dbt.adapters.dynamic.config import (
     SNOWFLAKE_KEYS,
@@ -41,6 +43,7 @@ from dbt.adapters.dynamic.query.dialect import compiled_sqlglot
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained
 from dbt.adapters.dynamic.refresh.copies import Copies, copy_name
+from dbt.adapters.dynamic.refresh.freshness import LastModified
 from dbt.adapters.dynamic.refresh.history import failure_row
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.look import Look, Looks, look
@@ -84,6 +87,13 @@ class DynamicAdapter(DuckDBAdapter):
     ConnectionManager = DynamicConnectionManager
     Relation = DynamicRelation
     connections: DynamicConnectionManager
+    _capabilities = CapabilityDict(
+        {
+            **DuckDBAdapter._capabilities,
+            Capability.TableLastModifiedMetadata: CapabilitySupport(support=Support.Full),
+            Capability.TableLastModifiedMetadataBatch: CapabilitySupport(support=Support.Full),
+        }
+    )
 
     def __init__(self, config: Any, mp_context: Any) -> None:
         super().__init__(config, mp_context)
@@ -192,6 +202,49 @@ class DynamicAdapter(DuckDBAdapter):
         connection = self.connections.get_if_exists()
         if connection is not None and connection.transaction_open:
             super().commit_if_has_connection()
+
+    # dbt's own looks a batch's results up by schema and name, which two lakes may have in common.
+
+    def calculate_freshness_from_metadata_batch(
+        self,
+        sources: list[BaseRelation],
+        macro_resolver: MacroResolverProtocol | None = None,
+    ) -> tuple[list[AdapterResponse | None], dict[BaseRelation, Any]]:
+        """How fresh sources are, by the newest snapshots that changed their rows.
+
+        Returns:
+            No responses, and what is known of each source; of one that is not in a DuckLake
+            nothing: dbt asks for it by itself, and gets the error.
+        """
+        found: dict[BaseRelation, Any] = {}
+        with self._freshness() as freshness:
+            for source in sources:
+                with contextlib.suppress(DynamicTableError):
+                    found[source] = freshness(source)
+        return [], found
+
+    def calculate_freshness_from_metadata(
+        self, source: BaseRelation, macro_resolver: MacroResolverProtocol | None = None
+    ) -> tuple[AdapterResponse | None, Any]:
+        """How fresh a source is.
+
+        Raises:
+            DynamicTableError: it is not a table of an attached DuckLake.
+        """
+        with self._freshness() as freshness:
+            return None, freshness(source)
+
+    @contextlib.contextmanager
+    def _freshness(self) -> Iterator[Callable[[BaseRelation], Any]]:
+        """Says in dbt's form how fresh a source is, within one transaction."""
+        # For a batch dbt gives a connection that it has not opened.
+        self.connections.open(self.connections.get_thread_connection())
+        self.connections.begin_reading()
+        try:
+            last_modified, now = LastModified(self._lakes()), datetime.now(timezone.utc)
+            yield lambda source: self._create_freshness_response(last_modified.of(source), now)
+        finally:
+            self.connections.rollback_if_open()
 
     # Dynamic tables -----------------------------------------------------------------------------
 

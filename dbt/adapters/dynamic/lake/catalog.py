@@ -544,6 +544,14 @@ class LakeCatalog:
         )
         return int(rows[0][0])
 
+    def created(self, table_id: int) -> int:
+        """The snapshot that created a table, which may have expired."""
+        rows = self._rows(
+            f"SELECT min(begin_snapshot) FROM {self.metadata('ducklake_table')} "
+            f"WHERE table_id = {table_id:d}"
+        )
+        return int(rows[0][0])
+
     def newest_deletes(self, table_id: int) -> set[int]:
         """The newest snapshot at which deletes are noted, of each delete file with several."""
         return {
