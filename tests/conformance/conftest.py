@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         base = _base(item)
         if base is None:
             continue
-        database = item.callspec.params.get("database", "DuckLake")
+        callspec = getattr(item, "callspec", None)
+        database = callspec.params.get("database", "DuckLake") if callspec else "DuckLake"
         note = " ".join(mark.args[0] for mark in item.iter_markers("adapted"))
         item.user_properties.append(("conformance", [*base, database, note]))
         for mark in item.iter_markers("unsupported"):
