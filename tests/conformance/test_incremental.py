@@ -1,5 +1,10 @@
-"""dbt-tests-adapter's classes of incremental."""
+"""dbt-tests-adapter's classes of incremental models."""
 
+from __future__ import annotations
+
+import pytest
+
+from dbt.tests.adapter.incremental import test_incremental_microbatch as microbatch
 from dbt.tests.adapter.incremental.test_incremental_merge_exclude_columns import (
     BaseMergeExcludeColumns,
 )
@@ -9,14 +14,26 @@ from dbt.tests.adapter.incremental.test_incremental_on_schema_change import (
 )
 from dbt.tests.adapter.incremental.test_incremental_predicates import BaseIncrementalPredicates
 from dbt.tests.adapter.incremental.test_incremental_unique_id import BaseIncrementalUniqueKey
+from dbt.tests.fixtures.project import TestProjInfo
+from tests.conformance.marks import adapted
 
 
 class TestMergeExcludeColumns(BaseMergeExcludeColumns):
     pass
 
 
+@adapted("the times are written as DuckDB reads them")
 class TestMicrobatch(BaseMicrobatch):
-    pass
+    @pytest.fixture(scope="class")
+    def input_model_sql(self) -> str:
+        return microbatch._input_model_sql.replace("-0'", "'")
+
+    @pytest.fixture(scope="class")
+    def insert_two_rows_sql(self, project: TestProjInfo) -> str:
+        return (
+            f"insert into {project.test_schema}.input_model (id, event_time) values "
+            "(4, TIMESTAMP '2020-01-04 00:00:00'), (5, TIMESTAMP '2020-01-05 00:00:00')"
+        )
 
 
 class TestIncrementalOnSchemaChange(BaseIncrementalOnSchemaChange):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from typing import Any
 
 import pytest
@@ -69,7 +69,7 @@ def _tracked(project: TestProjInfo, relation: BaseRelation) -> bool:
 def _assert_message(message: str, logs: str, expected_pass: bool = True) -> None:
     """dbt's own, for what dynamic tables say in place of `message`."""
     if message.startswith("Applying REPLACE"):
-        found = "[FULL " in logs or "[REINITIALIZE " in logs
+        found = re.search(r"\[(\x1b\[\d*m)*(FULL|REINITIALIZE) ", logs) is not None
     elif message.startswith("Applying ALTER"):
         assert not expected_pass
         return
@@ -130,8 +130,8 @@ class TestBasic(_DynamicTable, MaterializedViewBasic):
 
 class _Changes(_DynamicTable, MaterializedViewChanges):
     @pytest.fixture(scope="class", autouse=True)
-    def models(self) -> Iterator[dict[str, str]]:
-        yield {"my_materialized_view.sql": _MODEL}
+    def models(self) -> dict[str, str]:
+        return {"my_materialized_view.sql": _MODEL}
 
     @staticmethod
     def check_start_state(project: TestProjInfo, materialized_view: BaseRelation) -> None:

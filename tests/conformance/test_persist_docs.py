@@ -1,4 +1,6 @@
-"""dbt-tests-adapter's classes of persist docs."""
+"""dbt-tests-adapter's classes of `persist_docs`."""
+
+from __future__ import annotations
 
 from dbt.tests.adapter.persist_docs.test_persist_docs import (
     BasePersistDocs,
@@ -8,8 +10,10 @@ from dbt.tests.adapter.persist_docs.test_persist_docs import (
     BasePersistDocsQuotedColumnCaseSensitive,
     BasePersistDocsQuotedDescriptionNotAppliedOnMismatch,
 )
+from tests.conformance.marks import unsupported
 
 
+@unsupported("DuckLake has no comments on the columns of views", on="DuckLake")
 class TestPersistDocs(BasePersistDocs):
     pass
 
