@@ -23,6 +23,7 @@ from dbt.tests.fixtures.project import TestProjInfo
 from tests.conformance.marks import adapted, unsupported
 
 _CONTEXT = adapted("a hook's `target` is compared with the profile's, which has no host nor user")
+_VACUUM = unsupported("DuckLake has no VACUUM, which the hooks run", on="DuckLake")
 
 
 class _Context:
@@ -52,7 +53,7 @@ class _RunContext(_Context):
 
 
 @_CONTEXT
-@unsupported("DuckLake has no VACUUM, which the hooks run", on="DuckLake")
+@_VACUUM
 class TestPrePostModelHooks(_Context, BasePrePostModelHooks):
     pass
 
@@ -90,6 +91,7 @@ class TestPrePostModelHooksInConfig(_Context, BasePrePostModelHooksInConfig):
 
 
 @_CONTEXT
+@_VACUUM
 class TestPrePostModelHooksInConfigWithCount(_Context, BasePrePostModelHooksInConfigWithCount):
     pass
 

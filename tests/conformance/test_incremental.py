@@ -22,11 +22,18 @@ class TestMergeExcludeColumns(BaseMergeExcludeColumns):
     pass
 
 
-@adapted("the times are written as DuckDB reads them")
+@adapted(
+    "the times are written as DuckDB reads them, and there is no `unique_key`, which dbt-duckdb "
+    "refuses for microbatches"
+)
 class TestMicrobatch(BaseMicrobatch):
     @pytest.fixture(scope="class")
     def input_model_sql(self) -> str:
         return microbatch._input_model_sql.replace("-0'", "'")
+
+    @pytest.fixture(scope="class")
+    def microbatch_model_sql(self) -> str:
+        return microbatch._microbatch_model_sql.replace("unique_key='id', ", "")
 
     @pytest.fixture(scope="class")
     def insert_two_rows_sql(self, project: TestProjInfo) -> str:

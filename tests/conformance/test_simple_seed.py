@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dbt.tests.adapter.simple_seed import seeds
+from dbt.tests.adapter.simple_seed import fixtures, seeds
 from dbt.tests.adapter.simple_seed.test_seed import (
     BaseBasicSeedTests,
     BaseSeedConfigFullRefreshOff,
@@ -89,5 +89,17 @@ class TestEmptySeed(BaseTestEmptySeed):
     pass
 
 
+@adapted("the types are named as DuckDB names them")
 class TestSimpleSeedColumnOverride(BaseSimpleSeedColumnOverride):
-    pass
+    @pytest.fixture(scope="class")
+    def models(self) -> dict[str, str]:
+        properties = fixtures.properties__schema_yml
+        for theirs, ours in (
+            ("text", "character varying(256)"),
+            ("date", "DATE"),
+            ("integer", "INTEGER"),
+            ("boolean", "BOOLEAN"),
+            ("timestamp without time zone", "TIMESTAMP"),
+        ):
+            properties = properties.replace(f"type: {theirs}\n", f"type: {ours}\n")
+        return {"schema.yml": properties}
