@@ -24,8 +24,6 @@ from dbt.tests.fixtures.project import *  # noqa: F403
 from tests.conformance.table import PAGE, Table
 
 _PATHS = {"DuckLake": "ducklake:{folder}/{name}.ducklake", "DuckDB": "{folder}/{name}.duckdb"}
-
-
 _TABLE = pytest.StashKey[Table]()
 
 
@@ -93,9 +91,8 @@ class _Collector:
                 self._config.stash[_TABLE].add(*value, skipped_for=None)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        write, check = (
-            self._config.getoption(f"{one}_table", False) for one in ("write", "check")
-        )
+        write = self._config.getoption("write_table", False)
+        check = self._config.getoption("check_table", False)
         if hasattr(self._config, "workerinput") or not (write or check):
             return
         page = self._config.stash[_TABLE].page()

@@ -97,5 +97,8 @@ class Table:
             (DATABASES[0], reasons[0], reasons[1]),
             (DATABASES[1], reasons[1], reasons[0]),
         ):
-            parts += [f"{database}: {reason}" for reason in sorted(some - others)]
-        return " ".join(part if part.endswith(".") else f"{part}." for part in parts)
+            parts += [
+                reason if reason.startswith(database) else f"{database}: {reason}"
+                for reason in sorted(some - others)
+            ]
+        return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
