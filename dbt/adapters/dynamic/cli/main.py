@@ -10,7 +10,12 @@ import duckdb
 from dbt_common.exceptions import DbtBaseException
 
 from dbt.adapters.dynamic.__version__ import version
+from dbt.adapters.dynamic.cli.describe import describe
+from dbt.adapters.dynamic.cli.drop import drop
 from dbt.adapters.dynamic.cli.explain import explain
+from dbt.adapters.dynamic.cli.history import history
+from dbt.adapters.dynamic.cli.impact import impact
+from dbt.adapters.dynamic.cli.list import list_
 from dbt.adapters.dynamic.cli.maintain import maintain
 from dbt.adapters.dynamic.cli.validate import validate
 from dbt.adapters.dynamic.cli.verify import verify
@@ -25,7 +30,7 @@ def cli() -> None:
     """Dynamic tables for dbt on DuckLake."""
 
 
-for command in (explain, maintain, validate, verify):
+for command in (list_, describe, validate, explain, history, verify, impact, drop, maintain):
     cli.add_command(command)
 
 
