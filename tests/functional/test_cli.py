@@ -97,7 +97,8 @@ def test_list_of_selected_models(chain: LakeProject) -> None:
     selected = said(chain, "list", "--select", "+named", "--exclude", "by_key")["tables"]
     assert [one["name"] for one in selected] == ["lake.main.named"]
     assert refused(chain, "list", "--select", "seen") == (
-        "No dynamic table is selected; dbt-dynamic list without --select shows all that were built."
+        "No dynamic table is selected; dbt-dynamic list without --select shows all that were "
+        "built."
     )
 
 
@@ -173,7 +174,7 @@ def test_history_and_impact(chain: LakeProject) -> None:
     assert command(chain, "impact", "names") == 0
     assert chain.output == "no dynamic tables are reached\n"
     chain.dbt("run-operation", "dynamic_table_impact", "--args", "{sources: raw.dims}")
-    assert "1. lake.main.named: reads lake.raw.dims" in chain.output
+    assert "1. lake.main.names: reads lake.raw.dims, keys name, last build " in chain.output
     chain.dbt("run-operation", "dynamic_table_history", "--args", "{since: 2 days, limit: 1}")
     assert " SUCCEEDED INCREMENTAL SOURCE_CHANGED in " in chain.output
 
@@ -188,22 +189,21 @@ def test_drop(chain: LakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lake.main.named will lack it." in chain.output
     assert chain.output.endswith("Aborted.\n")
     assert chain.sql(TABLES) == tables
-    dropped = said(chain, "drop", "by_key", "--yes")["dropped"]
-    assert dropped["name"] == "lake.main.by_key"
-    chain.sql("DROP VIEW main.seen")
-    assert chain.sql(TABLES) == [one for one in tables if one[0] != "lake.main.by_key"]
+    chain.dbt("run-operation", "dynamic_table_drop", "--args", "{model: named}")
+    assert "dropped lake.main.named: the table and its state" in chain.output
+    assert said(chain, "drop", "by_key", "--yes")["dropped"] == {
+        "name": "lake.main.by_key",
+        "existed": True,
+        "aggregates": False,
+        "read_by": [],
+    }
+    assert chain.sql(TABLES) == [one for one in tables if one[0] == "lake.main.names"]
     assert chain.sql(kept) == history
-    left = chain.sql("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'dbt_dynamic'")
-    assert sorted(name.split("_")[0] for (name,) in left) == [
-        "fence",
-        "fence",
-        "refresh",
-        "state",
-    ]
+    left = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'dbt_dynamic'"
+    names = sorted(name.split("_")[0] for (name,) in chain.sql(left))
+    assert names == ["fence", "refresh", "state"]
     assert "There is no dynamic table called 'by_key'." in refused(chain, "drop", "by_key")
     assert said(chain, "history", "by_key")["refreshes"] != []
-    chain.dbt("run-operation", "dynamic_table_drop", "--args", "{model: names}")
-    assert "dropped lake.main.names: the table and its state" in chain.output
     assert chain.run()["by_key"]["reason_code"] == "FIRST_BUILD"
 
 

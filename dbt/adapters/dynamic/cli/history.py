@@ -103,6 +103,5 @@ def _row(one: Refreshed) -> tuple[str | None, ...]:
         number(one.rows_inserted),
         number(one.rows_deleted),
         f"{keys}/{total}" if keys and total else keys,
-        # The first line says what, the others where; --output json has them all.
-        None if one.error_message is None else one.error_message.strip().split("\n")[0],
+        one.error_message,
     )

@@ -277,6 +277,8 @@ class Overview:
                 for one in self._tables.values()
             }
             named = self._matching(name, known)
+            if not named:
+                raise self._unknown(name, known, f"No dynamic table was called '{name}'.")
         for lake, store in self._stores.items():
             tables = None if named is None else [one for at, one in named if at == lake]
             found += store.refreshes(self._log.now(lake), tables, state, since, limit)
