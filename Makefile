@@ -5,14 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types docs site oracle mutations stress soak crashes bench bench-planning \
-	bench-threads bench-memory clean
+.PHONY: demo test conformance lint types browser docs site dist oracle mutations stress soak \
+	crashes bench bench-planning bench-threads bench-memory clean
 
 demo: $(VENV)/installed $(VENV)/flights
 	$(BIN)/python integration_tests/replay.py
 
-test: lint types
+test: lint types browser
 	$(BIN)/python -m pytest
+
+# dbt-tests-adapter's classes, on DuckLake and on DuckDB, and that docs/conformance.md says what
+# becomes of them; TABLE=--write-table writes it.
+TABLE ?= --check-table
+conformance: $(VENV)/installed
+	$(BIN)/python -m pytest tests/conformance $(TABLE)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -20,6 +26,12 @@ lint: $(VENV)/installed
 
 types: $(VENV)/installed
 	$(BIN)/mypy
+
+# Debian's chromium, for the tests that look at the report; skipped loudly where it cannot be.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
+		|| echo "NO BROWSER: the report is not looked at in one"
 
 # The pages of docs/ that the tests write.
 docs: $(VENV)/installed
@@ -30,6 +42,12 @@ docs: $(VENV)/installed
 # docs/ as a site, in target/site.
 site: $(VENV)/site
 	$(BIN)/mkdocs build --strict
+
+# An sdist and a wheel, each installed into a clean environment where the quickstart is walked.
+dist: $(VENV)/installed
+	rm -rf dist build
+	$(BIN)/python setup.py --quiet sdist bdist_wheel
+	$(BIN)/python -m tests.release.smoke dist/*
 
 # Random queries over random histories, as many as you like.
 N ?= 20000

@@ -26,6 +26,8 @@ setup(
     include_package_data=True,
     python_requires=">=3.10",
     install_requires=[
+        "Jinja2>=3.1,<4",
+        "MarkupSafe>=2,<4",
         "agate>=1.0,<2",
         "click>=8.1,<9",
         "dbt-adapters>=1.16,<2",

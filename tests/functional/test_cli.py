@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -257,10 +259,29 @@ def test_places_that_are_wrong(project: LakeProject, tmp_path: Path) -> None:
     for arguments in (("list",), ("history",), ("impact", "x"), ("drop", "x", "--yes")):
         code, shown = dbt_dynamic(empty, *arguments)
         assert (code, shown.count("\n"), shown[:7]) == (1, 1, "Error: "), shown
-    assert "dbt_project.yml" in dbt_dynamic(empty, "list")[1] or "profile" in shown
+        assert shown.endswith("or say with --project-dir where it is.\n")
     project.close()
     (project.folder / "lake.ducklake").write_text("no lake")
     code, shown = dbt_dynamic(project.folder, "list")
     assert (code, shown.count("\n"), shown[:7]) == (1, 1, "Error: "), shown
+    assert shown.endswith("check path and attach of the target in profiles.yml.\n")
     assert command(project, "impact") == 2
     assert "Missing argument 'SOURCE...'" in project.output
+    for option, error in (("--profile", "profile named 'no'"), ("--target", "target named 'no'")):
+        code, shown = dbt_dynamic(project.folder, "list", option, "no")
+        assert (code, shown.count("\n"), error in shown) == (1, 1, True), shown
+
+
+def test_standard_output_is_one_document(chain: LakeProject) -> None:
+    """In a process of its own: dbt's log is set up once in a process."""
+    chain.close()
+    for arguments in (("list",), ("list", "--select", "names"), ("impact", "raw.dims")):
+        done = subprocess.run(
+            [sys.executable, "-m", "dbt.adapters.dynamic", *arguments, "--output", "json"],
+            cwd=chain.folder,
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        assert json.loads(done.stdout)
+        assert done.stderr == ""

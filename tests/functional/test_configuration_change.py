@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.functional.catalogs import any_catalog
 from tests.functional.project import LakeProject
 
 EVENTS = "SELECT i AS id, i % 5 AS k, i AS v FROM range(100) r(i)"
@@ -98,3 +100,28 @@ def test_initialize_on_schedule(project: LakeProject) -> None:
     assert project.run()["below"]["refresh_action"] == "INCREMENTAL"
     project.sql("DROP TABLE main.by_key")
     assert project.run("--full-refresh")["by_key"]["rows_inserted"] == 5
+
+
+@any_catalog
+@pytest.mark.parametrize("threads", [1, 2])
+def test_settings_are_recorded_where_no_source_changed(
+    make_project: Callable[..., LakeProject], threads: int
+) -> None:
+    project = make_project(threads=threads)
+    project.source("events", EVENTS)
+    project.model("by_key", BY_KEY)
+    project.run()
+    settings = {"target_lag": "5 minutes", "cardinality_threshold": 0.5, "refresh_mode": "full"}
+    project.model("by_key", BY_KEY, **settings)
+    assert _action(project.run()["by_key"]) == ("NO_DATA", "NO_CHANGES")
+    recorded = f"SELECT {', '.join(settings)} FROM dbt_dynamic.dynamic_tables"
+    assert project.sql(recorded) == [tuple(settings.values())]
+    assert project.sql("SELECT count(*) FROM dbt_dynamic.refresh_history") == [(1,)]
+    newest = "SELECT max(snapshot_id) FROM ducklake_snapshots('lake')"
+    before = project.sql(newest)
+    assert _action(project.run()["by_key"]) == ("NO_DATA", "NO_CHANGES")
+    assert project.sql(newest) == before  # once is enough
+    project.model("by_key", BY_KEY)
+    project.sql("UPDATE raw.events SET v = v + 1 WHERE k = 3")
+    assert _action(project.run()["by_key"]) == ("INCREMENTAL", "SOURCE_CHANGED")
+    assert project.sql(recorded) == [(None, 0.3, "auto")]

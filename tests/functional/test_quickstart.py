@@ -16,12 +16,27 @@ _SECONDS = re.compile(r"\bin \d+\.\d\ds\b")
 
 
 def test_the_quickstart_does_what_it_says(tmp_path: Path) -> None:
+    assert walk(tmp_path, Path(sys.executable).parent) == 7
+
+
+def walk(folder: Path, programs: Path) -> int:
+    """Run the blocks after the first one, which installs, and compare what they show.
+
+    Args:
+        folder: an empty folder to run them in.
+        programs: the folder of the environment's `python` and `dbt`.
+
+    Returns:
+        How many blocks of output were compared.
+
+    Raises:
+        AssertionError: a block failed, or showed something else.
+    """
     install, *blocks = _BLOCK.findall(PAGE.read_text())
-    # What the tests run on is installed, and stands in the place of the new environment.
     assert "pip install" in install[1]
     environment = {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     shown, compared = "", 0
@@ -32,7 +47,7 @@ def test_the_quickstart_does_what_it_says(tmp_path: Path) -> None:
             continue
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text],
-            cwd=tmp_path,
+            cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -41,7 +56,7 @@ def test_the_quickstart_does_what_it_says(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}"
         shown = _same_everywhere(done.stdout)
-    assert compared == 7
+    return compared
 
 
 def _same_everywhere(text: str) -> str:

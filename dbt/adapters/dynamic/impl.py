@@ -68,6 +68,8 @@ from dbt.adapters.dynamic.refresh.tracking import (
 )
 from dbt.adapters.dynamic.refresh.verify import Verified, Verifier
 from dbt.adapters.dynamic.relation import DynamicRelation, relation_key
+from dbt.adapters.dynamic.report.facts import Facts
+from dbt.adapters.dynamic.report.read import read
 from dbt.adapters.dynamic.response import RefreshAction
 from dbt.adapters.events.logging import AdapterLogger
 
@@ -687,6 +689,14 @@ class DynamicAdapter(DuckDBAdapter):
                 "in the relation dbt_dynamic.dynamic_tables; dbt run builds the others."
             )
         return found
+
+    def dynamic_table_facts(self) -> Facts:
+        """What ``dbt-dynamic report`` shows; changes nothing."""
+        self.connections.begin()
+        try:
+            return read(self._rows, self._lakes())
+        finally:
+            self.connections.rollback_if_open()
 
     @available
     def dynamic_table_maintain(

@@ -34,6 +34,7 @@ def describe(
     MODEL is the name of the model or of its table, as of its last refresh; the project is not
     parsed. Nothing is changed.
 
+    \b
     Example: dbt-dynamic describe customer_metrics
     """
     with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
@@ -70,8 +71,7 @@ def _print(one: Described) -> None:
                     source.name + (" (dynamic table)" if source.dynamic else ""),
                     str(source.snapshot),
                     number(source.rows),
-                    source.status
-                    + (f" in {source.commits_behind} commits" if source.commits_behind else ""),
+                    source.since,
                     when(source.changed_at),
                 )
                 for source in one.sources

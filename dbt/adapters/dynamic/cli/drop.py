@@ -29,6 +29,7 @@ def drop(
     MODEL is the name of the model or of its table. The model itself stays in the project: the next
     dbt run builds the table again.
 
+    \b
     Example: dbt-dynamic drop customer_metrics --yes
     """
     with open_adapter(project_dir, profiles_dir, profile, target) as adapter:

@@ -72,6 +72,7 @@ def history(
     A refresh that found nothing to do leaves no row. MODEL is the name of a model or of its table,
     which may have been dropped. Nothing is changed.
 
+    \b
     Example: dbt-dynamic history customer_metrics --state failed --since '2 days'
     """
     with open_adapter(project_dir, profiles_dir, profile, target) as adapter:

@@ -27,6 +27,7 @@ def impact(
     such as raw.orders, or a dynamic table. Only what was built counts: views and ephemeral models
     are seen through. Nothing is changed.
 
+    \b
     Example: dbt-dynamic impact raw.orders raw.customers
     """
     with open_adapter(project_dir, profiles_dir, profile, target) as adapter:

@@ -35,6 +35,7 @@ def list_(
     that are selected, built or not. The data is as old as the first change that it does not show;
     the age is 0 s where nothing has changed since the last refresh. Nothing is changed.
 
+    \b
     Example: dbt-dynamic list --select tag:hourly
     """
     if select or exclude:

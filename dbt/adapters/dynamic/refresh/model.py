@@ -54,6 +54,17 @@ class Model:
         declared = {_UNIQUE_KEY: unique_key} if unique_key else {}
         return json.dumps({**self.shaping, **declared}, sort_keys=True, default=str)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a state records of the configuration although it makes no other rows, by name."""
+        config = self.config
+        return {
+            "refresh_mode": config.refresh_mode.value,
+            "target_lag": config.target_lag,
+            "cardinality_threshold": config.cardinality_threshold,
+            "deduplicate": config.deduplicate,
+        }
+
     def same_shape(self, config_fingerprint: str) -> bool:
         """Whether a table of that `config_fingerprint` is stored as this model's would be."""
         then, now = json.loads(config_fingerprint), json.loads(self.config_fingerprint)

@@ -59,10 +59,16 @@ class Source:
     changed_at: datetime | None
 
     @property
+    def since(self) -> str:
+        """What became of it since that version, in words."""
+        commits = "commit" if self.commits_behind == 1 else "commits"
+        behind = f" in {self.commits_behind:,} {commits}" if self.commits_behind else ""
+        return f"{self.status}{behind}"
+
+    @property
     def line(self) -> str:
         """One line for the terminal."""
-        behind = f" in {self.commits_behind:,} commits" if self.commits_behind else ""
-        return f"{self.name} at snapshot {self.snapshot}, {self.status}{behind} since"
+        return f"{self.name} at snapshot {self.snapshot}, {self.since} since"
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ class Plan:
         changes: what its sources did; nothing where the table is built whatever they did.
         held_back: what of the model the table does not take over, so that it is left alone.
         without_rows: the table is created empty; it counts as not built.
+        record: there is nothing to do but to record other settings.
     """
 
     snapshot: int
@@ -136,6 +137,7 @@ class Plan:
     changes: Mapping[SourceKey, SourceChange] = field(default_factory=dict)
     held_back: ConfigurationChanges | None = None
     without_rows: bool = False
+    record: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,7 @@ class Planner:
             result is not None and result > self._log.now(key[0])
             for key, result in results.items()
         )
-        if seen.quiet and not built_since:
+        if seen.quiet and not built_since and not self._other_settings(seen.state):
             plan = self._planned(seen)
             if plan.decision.action is RefreshAction.NO_DATA:
                 return plan
@@ -429,6 +431,7 @@ class Planner:
         if decision.merge is not None:
             changed_rows, removed_rows = self._changed_rows(changes, commits)
             decision = self._cheaper(decision, changed_rows, removed_rows, pins, seen.snapshot)
+        record = decision.action is RefreshAction.NO_DATA and self._other_settings(state)
         if decision.action.writes:
             if state and decision.merge is not None:
                 self._disable(misled_by(commits, state.pins))
@@ -469,7 +472,12 @@ class Planner:
             compiled=compiled if isinstance(compiled, Compiled) else None,
             changes=changes,
             without_rows=self._without_rows,
+            record=record,
         )
+
+    def _other_settings(self, state: State | None) -> bool:
+        """Whether the state records other settings than the model says."""
+        return state is not None and state.settings != self.model.settings
 
     def _too_much(
         self,

@@ -137,6 +137,8 @@ class Refresh:
     def stages(self) -> Iterator[Stage]:
         """The stages in order. Each must be executed before the next is asked for."""
         if not self.decision.action.writes:
+            if self.plan.record:
+                yield from self._record_settings()
             return
         columns = tuple(name for name, _ in self.plan.columns)
         self._merging = merging = Merging(
@@ -453,6 +455,18 @@ class Refresh:
             commit_info(self.refresh_id, model.dynamic_table, self._invocation_id),
         )
 
+    def _record_settings(self) -> Iterator[Stage]:
+        """Other settings for the same rows: who asks the lake for them is to be told."""
+        self._begin_to_write()
+        key, plan, store = self.model.key, self.plan, self._store
+        yield Bookkeeping(store.fence_statement(key, self.refresh_id, plan.snapshot))
+        yield Bookkeeping(store.recording(key, self.model.settings, plan.snapshot))
+        yield CommitMessage(
+            self._catalog.database,
+            f"settings of {self.model.dynamic_table}",
+            commit_info(self.refresh_id, self.model.dynamic_table, self._invocation_id),
+        )
+
     def _layout(self) -> Iterator[Stage]:
         """Lay out the schema of the state, once."""
         if not self._laid_out and not self._store.laid_out(self.plan.snapshot):
@@ -479,11 +493,8 @@ class Refresh:
             "keys": json.dumps(plan.keys),
             "pins": pins_json(plan.pins),
             "bases": bases_json(plan.bases),
-            "refresh_mode": model.config.refresh_mode.value,
             "refresh_mode_reason": f"{never.code}: {never.text}" if never else None,
-            "target_lag": model.config.target_lag,
-            "cardinality_threshold": model.config.cardinality_threshold,
-            "deduplicate": model.config.deduplicate,
+            **model.settings,
             "initialized": not model.partial and not plan.without_rows,
             "base_snapshot": plan.snapshot,
             "row_count": self._row_count(),

@@ -99,6 +99,8 @@ _HISTORY_COLUMNS = {
     "removed_rows": "BIGINT",
     "timings": "VARCHAR",
 }
+# Of the configuration, what makes no other rows: a table takes it over without being built anew.
+SETTINGS = ("refresh_mode", "target_lag", "cardinality_threshold", "deduplicate")
 # Which table a row of state_log is of, and the rows' order: the newest of a table is its state.
 _TABLE = ", ".join(folded(column) for column in ("schema_name", "table_name"))
 _NEWEST = f"QUALIFY row_number() OVER (PARTITION BY {_TABLE} ORDER BY base_snapshot DESC) = 1"
@@ -128,6 +130,8 @@ class State:
             its own (`AggregateState.fingerprint`); "" if it is known not to be worth keeping; None
             if that was not asked, or there is none.
         aggregate_rows: how many rows that had then, or would have had.
+        refresh_mode: as it was configured, for who asks the relation `dynamic_tables`; and so are
+            the target_lag, the cardinality_threshold, and deduplicate.
     """
 
     refresh_id: str
@@ -145,6 +149,15 @@ class State:
     row_count: int | None = None
     aggregates: str | None = None
     aggregate_rows: int | None = None
+    refresh_mode: str = "auto"
+    target_lag: str | None = None
+    cardinality_threshold: float = 0.3
+    deduplicate: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it records of the configuration although it makes no other rows, by name."""
+        return {name: getattr(self, name) for name in SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -493,6 +506,25 @@ class Store:
         values = ", ".join(f"{_value(row[name])}::{columns[name]}" for name in names)
         return f"INSERT INTO {self._name(table)} ({', '.join(names)}) VALUES ({values})"
 
+    def recording(self, relation: RelationKey, settings: Mapping[str, Any], snapshot: int) -> str:
+        """The statement that adds a state row for the same rows with other settings.
+
+        Args:
+            relation: the table, which is as its last refresh left it.
+            settings: all `SETTINGS`, by name.
+            snapshot: what the transaction sees.
+        """
+        values = {
+            **settings,
+            "base_snapshot": snapshot,
+            "result_snapshot": snapshot,
+            "updated_at": datetime.now(timezone.utc),
+        }
+        replaced = ", ".join(
+            f"{_value(value)}::{_STATE_COLUMNS[name]} AS {name}" for name, value in values.items()
+        )
+        return self._again(relation, replaced)
+
     def fence_statement(self, relation: RelationKey, refresh_id: str, snapshot: int) -> str:
         """The statement that claims the fence for a refresh."""
         name = self._name(self.fence_name(relation))
@@ -516,13 +548,19 @@ class Store:
                 its last refresh left it.
             bases: the versions of base tables that its rows come from.
         """
-        name = self._name("state_log")
-        return (
-            f"INSERT INTO {name} BY NAME SELECT * REPLACE ("
+        return self._again(
+            relation,
             f"{literal(pins_json(state.pins))} AS pins, {literal(bases_json(bases))} AS bases, "
             f"{literal(state.pinned_definition)} AS pinned_definition, "
             f"{state.base_snapshot:d} AS base_snapshot, "
-            f"{_value(state.result_snapshot)}::BIGINT AS result_snapshot) "
+            f"{_value(state.result_snapshot)}::BIGINT AS result_snapshot",
+        )
+
+    def _again(self, relation: RelationKey, replaced: str) -> str:
+        """The statement that adds a table's newest row once more, with some columns replaced."""
+        name = self._name("state_log")
+        return (
+            f"INSERT INTO {name} BY NAME SELECT * REPLACE ({replaced}) "
             f"FROM {name} WHERE layout = {LAYOUT:d} AND {_is(relation)} {_NEWEST}"
         )
 

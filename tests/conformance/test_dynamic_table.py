@@ -13,7 +13,7 @@ from dbt.tests.adapter.basic import files
 from dbt.tests.adapter.basic.test_base import BaseSimpleMaterializations
 from dbt.tests.fixtures.project import TestProjInfo
 from dbt.tests.util import check_relation_types, check_relations_equal, run_dbt
-from tests.functional.adapter.conftest import close_environment
+from tests.conformance.conftest import close_environment
 from tests.functional.oracle import differences
 
 

@@ -1,0 +1,1 @@
+"""``dbt-dynamic report``: one page about all dynamic tables, from what the lakes record."""
