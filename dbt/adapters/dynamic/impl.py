@@ -44,11 +44,14 @@ from dbt.adapters.dynamic.query.dialect import compiled_sqlglot
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained
 from dbt.adapters.dynamic.refresh.copies import Copies, copy_name
+from dbt.adapters.dynamic.refresh.drop import drop
+from dbt.adapters.dynamic.refresh.drop import found as dropping
 from dbt.adapters.dynamic.refresh.freshness import LastModified
-from dbt.adapters.dynamic.refresh.history import failure_row
+from dbt.adapters.dynamic.refresh.history import ended_like, failure_row, moment
 from dbt.adapters.dynamic.refresh.invocation import Invocation
 from dbt.adapters.dynamic.refresh.look import Look, Looks, look
 from dbt.adapters.dynamic.refresh.model import Model
+from dbt.adapters.dynamic.refresh.overview import Overview
 from dbt.adapters.dynamic.refresh.refresh import Refresh
 from dbt.adapters.dynamic.refresh.retry import (
     passes,
@@ -57,7 +60,7 @@ from dbt.adapters.dynamic.refresh.retry import (
     remedy,
     wait_seconds,
 )
-from dbt.adapters.dynamic.refresh.state import Store
+from dbt.adapters.dynamic.refresh.state import SCHEMA, Store
 from dbt.adapters.dynamic.refresh.tracking import (
     ChangeTracking,
     timestamp_sources,
@@ -73,6 +76,7 @@ from dbt.adapters.events.logging import AdapterLogger
 logger = AdapterLogger("dynamic")
 # How often to look whether maintenance is done with a table, in seconds.
 _MAINTENANCE_WAIT = 0.5
+_DROP_RETRIES = 6
 
 
 @functools.cache
@@ -513,6 +517,107 @@ class DynamicAdapter(DuckDBAdapter):
         except DbtRuntimeError as second:  # the refresh's own error is the one to report
             self.connections.rollback_if_open()
             logger.warning(f"{model.dynamic_table}: no history row for the failure: {second}")
+
+    @available
+    def dynamic_table_list(self) -> list[Any]:
+        """Every dynamic table of the profile's lakes; changes nothing.
+
+        Returns:
+            One :class:`~dbt.adapters.dynamic.refresh.overview.Listed` a table.
+        """
+        with self._overview() as overview:
+            return overview.listed()
+
+    @available
+    def dynamic_table_describe(self, model: str) -> Any:
+        """All about a dynamic table, by name; changes nothing.
+
+        Returns:
+            A :class:`~dbt.adapters.dynamic.refresh.overview.Described`.
+        """
+        with self._overview() as overview:
+            return overview.describe(model)
+
+    @available
+    def dynamic_table_history(
+        self,
+        model: str | None = None,
+        state: str | None = None,
+        since: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> list[Any]:
+        """The refresh history, the newest first; changes nothing.
+
+        Args:
+            model: only of this table.
+            state: only refreshes that ended like this, in any case.
+            since: only those completed since: a time, or text as `moment` reads it.
+            limit: how many at most.
+
+        Returns:
+            One :class:`~dbt.adapters.dynamic.refresh.state.Refreshed` a refresh.
+        """
+        ended = ended_like(state) if state is not None else None
+        start = moment(since) if isinstance(since, str) else since
+        with self._overview() as overview:
+            return overview.history(model, ended, start, limit)
+
+    @available
+    def dynamic_table_impact(self, sources: list[str]) -> list[Any]:
+        """Which dynamic tables a change of these tables reaches, in order; changes nothing.
+
+        Returns:
+            One :class:`~dbt.adapters.dynamic.refresh.overview.Reached` a table.
+        """
+        with self._overview() as overview:
+            return overview.impact(sources)
+
+    @available
+    def dynamic_table_drop(self, model: str, dry_run: bool = False) -> Any:
+        """Drop a dynamic table with all that is kept for it; its history stays.
+
+        All in one transaction, which is tried again after a conflict.
+
+        Args:
+            model: the table's name.
+            dry_run: say what would go, and change nothing.
+
+        Returns:
+            A :class:`~dbt.adapters.dynamic.refresh.drop.Dropped`.
+        """
+        if dry_run:
+            with self._overview() as overview:
+                return dropping(overview, self._rows, self._lakes(), model)[1]
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                self.connections.begin()
+                for lake in self._lakes().values():
+                    if not Others(self._rows, lake).share((SCHEMA, "state_log")):
+                        raise BeingMaintained("maintenance compacts the states of dynamic tables")
+                done = drop(self._rows, self._lakes(), model, get_invocation_id())
+                self.connections.commit()
+                return done
+            except (BeingMaintained, Overtaken) as why:
+                logger.debug(f"drop {model} waits: {why}")
+                wait = _MAINTENANCE_WAIT
+            except Exception as error:
+                if not passes(error) or attempt > _DROP_RETRIES:
+                    raise
+                wait = wait_seconds(attempt, _MAINTENANCE_WAIT)
+            finally:
+                self.connections.rollback_if_open()
+            self.connections.wait(wait)
+
+    @contextlib.contextmanager
+    def _overview(self) -> Iterator[Overview]:
+        """The dynamic tables of all lakes, in a transaction that reads."""
+        self.connections.begin_reading()
+        try:
+            yield Overview(self._rows, self._lakes())
+        finally:
+            self.connections.rollback_if_open()
 
     @available
     def dynamic_table_explain(self, model: str) -> Any:

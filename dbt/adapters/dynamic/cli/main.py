@@ -10,14 +10,21 @@ import duckdb
 from dbt_common.exceptions import DbtBaseException
 
 from dbt.adapters.dynamic.__version__ import version
+from dbt.adapters.dynamic.cli.describe import describe
+from dbt.adapters.dynamic.cli.drop import drop
 from dbt.adapters.dynamic.cli.explain import explain
+from dbt.adapters.dynamic.cli.history import history
+from dbt.adapters.dynamic.cli.impact import impact
+from dbt.adapters.dynamic.cli.list import list_
 from dbt.adapters.dynamic.cli.maintain import maintain
 from dbt.adapters.dynamic.cli.report import report
 from dbt.adapters.dynamic.cli.validate import validate
 from dbt.adapters.dynamic.cli.verify import verify
 from dbt.adapters.dynamic.errors import one_line
+from dbt.adapters.exceptions import FailedToConnectError
 
 OK, WRONG, USAGE = 0, 1, 2
+_UNOPENED = "Nothing was changed; check path and attach of the target in profiles.yml."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
@@ -26,7 +33,19 @@ def cli() -> None:
     """Dynamic tables for dbt on DuckLake."""
 
 
-for command in (explain, maintain, report, validate, verify):
+_COMMANDS = (
+    list_,
+    describe,
+    validate,
+    explain,
+    history,
+    verify,
+    impact,
+    drop,
+    maintain,
+    report,
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 
@@ -50,6 +69,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return WRONG
     except (click.Abort, KeyboardInterrupt):
         click.echo("Aborted.", err=True)
+        return WRONG
+    except FailedToConnectError as error:
+        click.echo(f"Error: {one_line(error)} {_UNOPENED}", err=True)
         return WRONG
     except (DbtBaseException, duckdb.Error) as error:
         click.echo(f"Error: {one_line(error)}", err=True)

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.cli import params
+from dbt.cli.resolvers import default_project_dir
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def _project(context: click.Context, option: click.Parameter, value: Any) -> str:
+    if not (Path(value) / "dbt_project.yml").is_file():
+        raise DynamicTableError(
+            f"There is no dbt_project.yml in {value}; run this in the folder of a dbt project, or "
+            "say with --project-dir where it is."
+        )
+    return str(value)
+
+
+# As dbt has it; but looked at first, since without a project nothing else that is said matters.
+_PROJECT_DIR = click.option(
+    "--project-dir",
+    envvar="DBT_PROJECT_DIR",
+    help="Which directory to look in for the dbt_project.yml file. Default is the current working "
+    "directory and its parents.",
+    default=default_project_dir,
+    type=click.Path(exists=True),
+    is_eager=True,
+    callback=_project,
+)
+
+
 def places(command: Command) -> Command:
     """Add dbt's options that say which project, profile and target."""
-    for option in (params.target, params.profile, params.profiles_dir, params.project_dir):
+    for option in (params.target, params.profile, params.profiles_dir, _PROJECT_DIR):
         command = option(command)
     return command
 

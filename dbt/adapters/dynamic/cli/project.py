@@ -7,12 +7,16 @@ import contextlib
 import io
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from dbt_common.context import set_invocation_context
+from dbt_common.events.base_types import EventLevel
+from dbt_common.events.event_manager_client import add_logger_to_manager, cleanup_event_logger
+from dbt_common.events.logger import LoggerConfig
 
 from dbt.adapters.dynamic.errors import DynamicTableError, one_line
 from dbt.adapters.dynamic.impl import DynamicAdapter
@@ -64,6 +68,7 @@ def open_adapter(
     project = load_project(project_dir, False, loaded, {}, require_vars=False)
     config = RuntimeConfig.from_parts(project, loaded, arguments)
     reset_adapters()
+    _warnings_only()
     register_adapter(config, get_mp_context())
     adapter = get_adapter(config)
     assert isinstance(adapter, DynamicAdapter)
@@ -73,6 +78,14 @@ def open_adapter(
     finally:
         adapter.cleanup_connections()
         reset_adapters()
+
+
+def _warnings_only() -> None:
+    """Let dbt's log say what is amiss, on standard error: standard output has the result only."""
+    cleanup_event_logger()
+    add_logger_to_manager(
+        LoggerConfig(name="dbt-dynamic", level=EventLevel.WARN, output_stream=sys.stderr)
+    )
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,7 @@ def open_project(
     where = places(project_dir, profiles_dir, profile, target)
     chosen = bool(select or exclude)
     result = run_dbt(*(listing if chosen else ["parse"]), *where)
+    _warnings_only()
     try:
         adapter = get_adapter_by_type("dynamic")
     except KeyError:

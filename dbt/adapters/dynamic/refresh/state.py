@@ -24,6 +24,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import Commit, Commits, LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin, changes_rows, compacted, may_be_a_flush
 from dbt.adapters.dynamic.names import fold, folded, literal, quoted
@@ -159,6 +160,71 @@ class State:
         return {name: getattr(self, name) for name in SETTINGS}
 
 
+@dataclass(frozen=True)
+class Record:
+    """What else a dynamic table's newest state says, for people.
+
+    Attributes:
+        name: ``database.schema.identifier``, as the refresh that wrote it called the table.
+        unique_id: dbt's id of the model.
+        created_at: when the oldest state that is kept was written.
+        updated_at: when the newest was.
+
+    The others are as the relation ``dynamic_tables`` has them (interface.md).
+    """
+
+    name: str
+    unique_id: str
+    refresh_mode: str
+    refresh_mode_reason: str | None
+    target_lag: str | None
+    cardinality_threshold: float
+    deduplicate: bool
+    updated_at: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """A row of the refresh history, as the relation ``refresh_history`` has it (interface.md)."""
+
+    refresh_id: str
+    invocation_id: str
+    dynamic_table: str
+    state: str
+    refresh_action: str | None
+    strategy: str | None
+    reason_code: str | None
+    reason: str | None
+    started_at: datetime
+    completed_at: datetime
+    duration_ms: int
+    data_timestamp: datetime | None
+    rows_inserted: int | None
+    rows_deleted: int | None
+    affected_keys: int | None
+    total_keys: int | None
+    cardinality_ratio: float | None
+    source_snapshots: dict[str, int] | None
+    attempt: int
+    error_type: str | None
+    error_message: str | None
+    worker_id: str | None
+    changed_rows: int | None
+    removed_rows: int | None
+    timings: dict[str, float] | None
+    result_snapshot: int | None
+
+    @property
+    def line(self) -> str:
+        """One line for the terminal."""
+        what = f"{self.refresh_action} {self.reason_code}" if self.refresh_action else ""
+        words = " ".join((what or self.error_message or "").split())
+        at = self.completed_at.strftime("%Y-%m-%d %H:%M:%SZ")
+        took = self.duration_ms / 1000
+        return f"{at} {self.dynamic_table}: {self.state} {words} in {took:.2f} s"
+
+
 class Store:
     """The schema ``dbt_dynamic`` of one lake.
 
@@ -282,6 +348,75 @@ class Store:
             )
             for timings, changed, removed, ratio, action, reason in rows
         ]
+
+    def records(self, snapshot: int) -> dict[tuple[str, str], Record]:
+        """What people want to know of each dynamic table, by schema and name in lower case.
+
+        Raises:
+            DynamicTableError: another version of the package laid the schema out.
+        """
+        if not self.exists(snapshot):
+            if self._catalog.table(SCHEMA, "state_log", snapshot) is not None:
+                raise DynamicTableError(
+                    f"The lake '{self._catalog.database}' holds the state of another version of "
+                    "dbt-dynamic; the next dbt run brings it up to date."
+                )
+            return {}
+        listed = ", ".join(field.name for field in fields(Record)[1:-1])
+        rows = self._rows(
+            f"SELECT {_TABLE}, dynamic_table, {listed}, "
+            f"min(updated_at) OVER (PARTITION BY {_TABLE}) AS created_at "
+            f"FROM {self._name('state_log')} WHERE layout = {LAYOUT:d} {_NEWEST} ORDER BY 1, 2"
+        )
+        return {(schema, name): Record(*values) for schema, name, *values in rows}
+
+    def refreshes(
+        self,
+        snapshot: int,
+        tables: Sequence[str] | None = None,
+        state: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+        each: int | None = None,
+    ) -> list[Refreshed]:
+        """Rows of the refresh history, the newest first.
+
+        Args:
+            snapshot: what the transaction sees.
+            tables: only of these, named as the history names them.
+            state: only those that ended like this.
+            since: only those completed since.
+            limit: how many at most.
+            each: how many of each table at most.
+        """
+        missing = self._missing("refresh_log", _HISTORY_COLUMNS, snapshot)
+        if len(missing) == len(_HISTORY_COLUMNS):
+            return []
+        listed = ", ".join(
+            f"NULL::{kind} AS {name}" if name in missing else name
+            for name, kind in _HISTORY_COLUMNS.items()
+        )
+        conditions = ["true"]
+        if tables is not None:
+            names = ", ".join(map(literal, tables)) or "NULL"
+            conditions.append(f"dynamic_table IN ({names})")
+        if state is not None:
+            conditions.append(f"state = {literal(state)}")
+        if since is not None:
+            conditions.append(f"completed_at >= {_value(since)}::TIMESTAMPTZ")
+        order = "ORDER BY completed_at DESC, attempt DESC"
+        some = (
+            f"QUALIFY row_number() OVER (PARTITION BY dynamic_table {order}) <= {each:d}"
+            if each is not None
+            else ""
+        )
+        rows = self._rows(
+            # snapshot_id is DuckLake's own column: the commit that wrote the row.
+            f"SELECT {listed}, CASE WHEN state = 'SUCCEEDED' THEN snapshot_id END "
+            f"FROM {self._name('refresh_log')} WHERE {' AND '.join(conditions)} {some} {order}"
+            + (f" LIMIT {limit:d}" if limit is not None else "")
+        )
+        return [_refreshed(row) for row in rows]
 
     def names(self, snapshot: int) -> list[tuple[str, str]]:
         """Schema and name of every table that has state, sorted."""
@@ -477,6 +612,10 @@ class Store:
         names = (self.fence_name(relation), self.aggregates_name(relation))
         return [f"DROP TABLE IF EXISTS {self._name(name)}" for name in names]
 
+    def forgetting(self, relation: RelationKey) -> str:
+        """The statement that deletes the state of a dynamic table; its history stays."""
+        return self.deletion("state_log", _is(relation))
+
     def _name(self, table: str) -> str:
         return quoted(self._catalog.database, SCHEMA, table)
 
@@ -587,6 +726,13 @@ def maintenance_info(invocation_id: str) -> str:
     return json.dumps({"maintenance": True, "invocation_id": invocation_id})
 
 
+def drop_info(dynamic_table: str, invocation_id: str) -> str:
+    """What a commit carries that drops a dynamic table."""
+    return json.dumps(
+        {"dropped": True, "dynamic_table": dynamic_table, "invocation_id": invocation_id}
+    )
+
+
 def is_maintenance(commit: Commit) -> bool:
     """Whether maintenance made a commit."""
     return commit.info.get("maintenance") is True
@@ -629,6 +775,16 @@ def _state(row: Sequence[Any]) -> State:
     pins = tuple(Pin(**pin) for pin in json.loads(row[8]))
     values = [*row[:6], columns, keys, pins, *row[9:]]
     return State(*values)
+
+
+def _refreshed(row: Sequence[Any]) -> Refreshed:
+    values = dict(zip((field.name for field in fields(Refreshed)), row, strict=True))
+    for name, value in values.items():
+        if name in ("source_snapshots", "timings") and value is not None:
+            values[name] = json.loads(value)
+        elif isinstance(value, datetime):
+            values[name] = value.astimezone(timezone.utc)
+    return Refreshed(**values)
 
 
 def _digest(relation: RelationKey) -> str:
