@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dbt.adapters.dynamic.impl import DynamicAdapter
+from tests.functional.catalogs import on
 from tests.functional.commands import command, dbt_dynamic
 from tests.functional.project import LakeProject
 
@@ -181,6 +182,7 @@ def test_history_and_impact(chain: LakeProject) -> None:
     assert " SUCCEEDED INCREMENTAL SOURCE_CHANGED in " in chain.output
 
 
+@on("file", "postgres")
 def test_drop(chain: LakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = "SELECT count(*) FROM dbt_dynamic.refresh_history"
     tables, history = chain.sql(TABLES), chain.sql(kept)
