@@ -55,6 +55,15 @@ def test_continue_keeps_the_table_and_what_it_is_equal_to(built: LakeProject) ->
     assert built.sql("SELECT v FROM main.by_key WHERE k = 2") == [(1000,)]
 
 
+def test_continue_keeps_nothing_that_somebody_spoiled(built: LakeProject) -> None:
+    built.model("by_key", OTHER, on_configuration_change="continue")
+    built.sql("DELETE FROM main.by_key WHERE k = 1", "DELETE FROM main.below WHERE k = 1")
+    run = built._invoke("run", "--select", "by_key")  # the table is wrong: nothing to check
+    assert not run.success
+    assert "so there is nothing right to keep. Run dbt with --full-refresh once" in built.output
+    assert built.run("--full-refresh")["by_key"]["rows_inserted"] == 5
+
+
 def test_fail_names_the_changes_and_changes_nothing(built: LakeProject) -> None:
     before = built.sql("SELECT * FROM main.by_key ORDER BY k")
     built.model("by_key", OTHER, on_configuration_change="fail", unique_key="k")

@@ -56,6 +56,14 @@ class ConfigurationChanges:
             "apply. The table was left as it was."
         )
 
+    def spoiled(self, model: str) -> DynamicTableError:
+        """The error where a table that ``continue`` would keep is not what it was built as."""
+        return DynamicTableError(
+            f"Model '{model}': {self}, and on_configuration_change is continue; but the table's "
+            "rows or columns were changed by something else than a refresh, so there is nothing "
+            "right to keep. Run dbt with --full-refresh once to build it by the model."
+        )
+
     def warning(self, model: str) -> str:
         """What ``on_configuration_change: continue`` says in every run."""
         return (

@@ -775,6 +775,8 @@ class Planner:
             if model.config.on_configuration_change is OnConfigurationChange.FAIL:
                 raise changes.refusal(model.name)
             if model.config.on_configuration_change is OnConfigurationChange.CONTINUE:
+                if check.modified:
+                    raise changes.spoiled(model.name)
                 self._held_back = changes
         if check.stale:
             code = Reason.SNAPSHOT_EXPIRED if check.expired else Reason.STATE_STALE
