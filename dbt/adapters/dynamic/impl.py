@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from dbt_common.exceptions import DbtRuntimeError
@@ -43,7 +43,9 @@ from dbt.adapters.dynamic.names import fold, quoted
 from dbt.adapters.dynamic.query.dialect import compiled_sqlglot
 from dbt.adapters.dynamic.query.engine import Engine
 from dbt.adapters.dynamic.query.reasons import Explained
+from dbt.adapters.dynamic.refresh.catalog_stats import with_stats
 from dbt.adapters.dynamic.refresh.copies import Copies, copy_name
+from dbt.adapters.dynamic.refresh.descriptions import Descriptions, missing, wanted
 from dbt.adapters.dynamic.refresh.drop import drop
 from dbt.adapters.dynamic.refresh.drop import found as dropping
 from dbt.adapters.dynamic.refresh.freshness import LastModified
@@ -72,6 +74,9 @@ from dbt.adapters.dynamic.report.facts import Facts
 from dbt.adapters.dynamic.report.read import read
 from dbt.adapters.dynamic.response import RefreshAction
 from dbt.adapters.events.logging import AdapterLogger
+
+if TYPE_CHECKING:
+    import agate
 
 logger = AdapterLogger("dynamic")
 # How often to look whether maintenance is done with a table, in seconds.
@@ -241,6 +246,21 @@ class DynamicAdapter(DuckDBAdapter):
         with self._freshness() as freshness:
             return None, freshness(source)
 
+    # What dbt's documentation is made of.
+
+    def _get_one_catalog(self, *args: Any, **options: Any) -> agate.Table:
+        return self._with_stats(super()._get_one_catalog(*args, **options))
+
+    def _get_one_catalog_by_relations(self, *args: Any, **options: Any) -> agate.Table:
+        return self._with_stats(super()._get_one_catalog_by_relations(*args, **options))
+
+    def _with_stats(self, catalog: agate.Table) -> agate.Table:
+        databases = {fold(str(name)) for name in catalog.columns["table_database"]}
+        if not databases & self._lakes().keys():
+            return catalog
+        with self._overview() as overview:
+            return with_stats(catalog, overview)
+
     @contextlib.contextmanager
     def _freshness(self) -> Iterator[Callable[[BaseRelation], Any]]:
         """Says in dbt's form how fresh a source is, within one transaction."""
@@ -396,6 +416,49 @@ class DynamicAdapter(DuckDBAdapter):
                     error.msg = f"{error.msg}\n{advice}"
                 self._record_failure(facts, started_at, attempt, error)
                 raise
+
+    @available
+    def describe_dynamic_table(
+        self,
+        model: Mapping[str, Any],
+        relation: BaseRelation,
+        caller: Callable[[Descriptions], Any],
+    ) -> str:
+        """Write what persist_docs asks for and the table does not say yet.
+
+        Most often that is nothing, and then nothing is written. Used as a call block: its body
+        writes the descriptions that it is given, in one transaction.
+
+        Args:
+            model: dbt's model node.
+            relation: the table.
+            caller: the call block.
+        """
+        if any(wanted(model)):
+            patiently(lambda: self._describe(model, relation, caller))
+        return ""
+
+    def _describe(
+        self,
+        model: Mapping[str, Any],
+        relation: BaseRelation,
+        caller: Callable[[Descriptions], Any],
+    ) -> None:
+        lake, schema, name = relation_key(relation)
+        catalog = self._lakes()[lake]
+        self.connections.begin_reading()
+        try:
+            snapshot = catalog.current_snapshot()
+            table = catalog.table(schema, name, snapshot)
+            if table is None:
+                return  # somebody dropped it
+            descriptions = missing(model, catalog.comments(table, snapshot))
+            if descriptions:
+                self.connections.begin_to_write()
+                caller(descriptions)
+                self.connections.commit()
+        finally:
+            self.connections.rollback_if_open()
 
     def model_facts(
         self,

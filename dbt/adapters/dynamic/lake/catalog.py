@@ -52,6 +52,14 @@ class TableVersion:
 
 
 @dataclass(frozen=True)
+class Comments:
+    """What is said of a table and, by name, of each of its columns; "" of what nothing is said."""
+
+    table: str
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ViewVersion:
     """A view's text as one snapshot knows it, with the lake's name filled in."""
 
@@ -402,6 +410,21 @@ class LakeCatalog:
             version = TableVersion(int(table_id), uuid, schema, name, columns)
             tables[fold(schema), fold(name), int(snapshot)] = version
         return tables
+
+    def comments(self, table: TableVersion, snapshot: int) -> Comments:
+        """The comments on a table and on its columns as a snapshot knows them.
+
+        (DuckLake specification 1.0: they are tags of the key "comment".)
+        """
+        rows = self._rows(
+            f"SELECT NULL AS column_id, value FROM {self.metadata('ducklake_tag')} "
+            f"WHERE object_id = {table.table_id:d} AND key = 'comment' AND {live(snapshot)} "
+            f"UNION ALL SELECT column_id, value FROM {self.metadata('ducklake_column_tag')} "
+            f"WHERE table_id = {table.table_id:d} AND key = 'comment' AND {live(snapshot)}"
+        )
+        said = {None if number is None else int(number): value or "" for number, value in rows}
+        columns = {column.name: said.get(column.column_id, "") for column in table.columns}
+        return Comments(said.get(None, ""), columns)
 
     def view(self, schema: str, name: str, snapshot: int) -> ViewVersion | None:
         """The view of this name (any case) at a snapshot, or None."""

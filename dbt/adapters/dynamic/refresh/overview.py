@@ -216,9 +216,13 @@ class Overview:
 
     def listed(self) -> list[Listed]:
         """Every dynamic table that exists, by name."""
+        return [listed for _, listed in self.tables()]
+
+    def tables(self) -> list[tuple[Table, Listed]]:
+        """Every dynamic table that exists, by name, with what `listed` says of it."""
         there = [one for one in self._tables.values() if one.exists]
         last = self._last_of(there, 1)
-        return [self._listed(one, last[one.key]) for one in sorted(there, key=_name)]
+        return [(one, self._listed(one, last[one.key])) for one in sorted(there, key=_name)]
 
     def describe(self, name: str) -> Described:
         """All about a dynamic table.

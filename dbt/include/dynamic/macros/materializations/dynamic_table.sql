@@ -37,6 +37,12 @@
     {% endif %}
   {% endcall %}
 
+  {% if attempt.refresh.decision.action.value != 'SKIPPED' %}
+    {% call(descriptions) adapter.describe_dynamic_table(model, target_relation) %}
+      {% do dynamic_table_write_descriptions(target_relation, descriptions) %}
+    {% endcall %}
+  {% endif %}
+
   {% do store_result('main', response=attempt.refresh.response) %}
   {% do apply_grants(target_relation, grant_config, should_revoke=false) %}
 
