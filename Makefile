@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test conformance lint types browser docs site dist oracle mutations stress soak \
+.PHONY: demo test conformance lint types browser docs site dist versions oracle mutations stress soak \
 	crashes bench bench-planning bench-threads bench-memory clean
 
 demo: $(VENV)/installed $(VENV)/flights
@@ -48,6 +48,12 @@ dist: $(VENV)/installed
 	rm -rf dist build
 	$(BIN)/python setup.py --quiet sdist bdist_wheel
 	$(BIN)/python -m tests.release.smoke dist/*
+
+# The wheel with every supported Python and dbt-core, in clean environments.
+versions: $(VENV)/installed
+	rm -rf dist build
+	$(BIN)/python setup.py --quiet bdist_wheel
+	$(BIN)/python -m tests.release.versions dist/*.whl
 
 # Random queries over random histories, as many as you like.
 N ?= 20000

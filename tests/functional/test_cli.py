@@ -287,3 +287,23 @@ def test_standard_output_is_one_document(chain: LakeProject) -> None:
         )
         assert json.loads(done.stdout)
         assert done.stderr == ""
+
+
+def test_variables_of_the_command_line(project: LakeProject) -> None:
+    """They belong to the SQL that a table is compared with."""
+    project.source("events", EVENTS)
+    project.model(
+        "late", "SELECT * FROM {{ source('raw', 'events') }} WHERE id > {{ var('after') }}"
+    )
+    here, there = ("--vars", "{after: 100}"), ("--vars", "{after: 200}")
+    project.run(*here)
+    decisions = [
+        said(project, "explain", "late", *said_of)["reason_code"] for said_of in (here, there)
+    ]
+    assert decisions == ["NO_CHANGES", "DEFINITION_CHANGED"]
+    assert command(project, "validate", *here) == 0
+    assert "late" in project.output
+    assert said(project, "verify", *here)["tables"][0]["status"] == "EQUAL"
+    assert len(said(project, "list", *here)["tables"]) == 1
+    assert said(project, "explain", "late", "--analyze", *there)["analyze"]["rows_inserted"] == 299
+    assert "Required var 'after' not found" in refused(project, "explain", "late")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from dbt.adapters.dynamic import config
+from dbt.adapters.dynamic.cli.main import cli
 from dbt.adapters.dynamic.config import DynamicTableConfig
 from dbt.adapters.dynamic.query.reasons import Reason
 from tests.unit import configuration
@@ -33,3 +34,34 @@ def test_changelog_has_the_version() -> None:
     from dbt.adapters.dynamic.__version__ import version
 
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_command_that_is_shown_exists() -> None:
+    """With each of its options; those of dbt itself are dbt's."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    names = "|".join(cli.commands)
+    shown = re.findall(
+        rf"dbt-dynamic ((?:{names})\b[^`#\n|]*)", "\n".join(page.read_text() for page in pages)
+    )
+    assert {text.split()[0] for text in shown} == set(cli.commands)
+    for text in shown:
+        name, *rest = text.split()
+        known = {option for one in cli.commands[name].params for option in one.opts}
+        assert {word.strip(",.;)") for word in rest if word.startswith("--")} <= known, text
+
+
+def test_every_error_of_the_troubleshooting_page_is_one() -> None:
+    """As the code or the library says it; "…" stands for what differs."""
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    errors = page[page.index("## Errors") : page.index("## It is slow")]
+    messages = [
+        part.strip(" `'")
+        for line in re.findall(r"^- (`.*`)  $", errors, re.M)
+        for part in re.split(r"…|`, `", line)
+        if len(part.strip(" `'")) > 3
+    ]
+    assert len(messages) > 10
+    code = "\n".join(path.read_text() for path in (ROOT / "dbt/adapters/dynamic").rglob("*.py"))
+    # A message is written over several lines, with what differs in braces.
+    joined = re.sub(r'"\s*f?"', "", code).lower()
+    assert [one for one in messages if one.lower() not in re.sub(r"{[^}]*}", "X", joined)] == []

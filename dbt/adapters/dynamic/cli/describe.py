@@ -14,7 +14,7 @@ from dbt.adapters.dynamic.cli.output import (
     print_table,
     when,
 )
-from dbt.adapters.dynamic.cli.project import open_adapter
+from dbt.adapters.dynamic.cli.project import Where, open_adapter
 from dbt.adapters.dynamic.refresh.overview import Described
 
 
@@ -22,10 +22,7 @@ from dbt.adapters.dynamic.refresh.overview import Described
 @common
 @click.argument("model")
 def describe(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     model: str,
 ) -> None:
@@ -37,7 +34,7 @@ def describe(
     \b
     Example: dbt-dynamic describe customer_metrics
     """
-    with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
+    with open_adapter(where) as adapter:
         described: Described = adapter.dynamic_table_describe(model)
     if output == "json":
         print_json(described)

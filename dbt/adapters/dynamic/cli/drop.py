@@ -8,7 +8,7 @@ import click
 
 from dbt.adapters.dynamic.cli.options import common
 from dbt.adapters.dynamic.cli.output import print_json
-from dbt.adapters.dynamic.cli.project import open_adapter
+from dbt.adapters.dynamic.cli.project import Where, open_adapter
 
 
 @click.command()
@@ -16,10 +16,7 @@ from dbt.adapters.dynamic.cli.project import open_adapter
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("model")
 def drop(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     yes: bool,
     model: str,
@@ -32,7 +29,7 @@ def drop(
     \b
     Example: dbt-dynamic drop customer_metrics --yes
     """
-    with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
+    with open_adapter(where) as adapter:
         if not yes:
             planned = adapter.dynamic_table_drop(model, dry_run=True)
             readers = ", ".join(planned.read_by)

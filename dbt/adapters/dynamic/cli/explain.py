@@ -13,7 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dbt.adapters.dynamic.cli.options import common
-from dbt.adapters.dynamic.cli.project import open_project, places, run_dbt
+from dbt.adapters.dynamic.cli.project import Where, open_project, run_dbt
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.refresh.explain import Explanation
 
@@ -27,10 +27,7 @@ _AS_LONG_AS_IT_IS = 10_000
 )
 @click.argument("model")
 def explain(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     analyze: bool,
     model: str,
@@ -40,14 +37,13 @@ def explain(
     What changed in each source, the plan, how many keys are affected, the decision, and the
     statements. It is what `dbt run --select MODEL` does. Without --analyze nothing is changed.
     """
-    with open_project(project_dir, profiles_dir, profile, target) as project:
+    with open_project(where) as project:
         explanation = project.adapter.dynamic_table_explain(model)
         manifest = project.manifest
     response: dict[str, Any] | None = None
     if analyze:
         name = manifest.nodes[explanation.unique_id].search_name
-        where = places(project_dir, profiles_dir, profile, target)
-        done = run_dbt("run", "--select", name, *where, manifest=manifest)
+        done = run_dbt("run", "--select", name, *where.options, manifest=manifest)
         (one,) = [one for one in done.result if one.node.unique_id == explanation.unique_id]
         if not done.success:
             raise DynamicTableError(f"The refresh failed: {one.message}")

@@ -9,7 +9,7 @@ import click
 
 from dbt.adapters.dynamic.cli.options import common
 from dbt.adapters.dynamic.cli.output import duration, number, print_json, print_table, when
-from dbt.adapters.dynamic.cli.project import open_adapter
+from dbt.adapters.dynamic.cli.project import Where, open_adapter
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.refresh.history import STATES, moment
 from dbt.adapters.dynamic.refresh.state import Refreshed
@@ -57,10 +57,7 @@ def _moment(context: click.Context, option: click.Parameter, value: str | None) 
 )
 @click.argument("model", required=False)
 def history(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     state: str | None,
     since: datetime | None,
@@ -75,7 +72,7 @@ def history(
     \b
     Example: dbt-dynamic history customer_metrics --state failed --since '2 days'
     """
-    with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
+    with open_adapter(where) as adapter:
         found = adapter.dynamic_table_history(model, state, since, limit)
     if output == "json":
         print_json({"refreshes": found})

@@ -6,7 +6,7 @@ import click
 
 from dbt.adapters.dynamic.cli.options import common
 from dbt.adapters.dynamic.cli.output import duration, number, print_json, print_table
-from dbt.adapters.dynamic.cli.project import open_adapter
+from dbt.adapters.dynamic.cli.project import Where, open_adapter
 from dbt.adapters.dynamic.refresh.overview import Reached
 
 
@@ -14,10 +14,7 @@ from dbt.adapters.dynamic.refresh.overview import Reached
 @common
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 def impact(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     sources: tuple[str, ...],
 ) -> None:
@@ -30,7 +27,7 @@ def impact(
     \b
     Example: dbt-dynamic impact raw.orders raw.customers
     """
-    with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
+    with open_adapter(where) as adapter:
         reached = adapter.dynamic_table_impact(list(sources))
     if output == "json":
         print_json({"changed": sources, "reached": reached})

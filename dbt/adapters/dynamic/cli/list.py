@@ -9,7 +9,7 @@ import click
 
 from dbt.adapters.dynamic.cli.options import common, selecting
 from dbt.adapters.dynamic.cli.output import duration, number, print_json, print_table
-from dbt.adapters.dynamic.cli.project import open_adapter, open_project
+from dbt.adapters.dynamic.cli.project import Where, open_adapter, open_project
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.models import DYNAMIC_TABLE
 from dbt.adapters.dynamic.refresh.overview import Listed
@@ -21,10 +21,7 @@ _COLUMNS = ("table", "status", "last action", "age of data", "target_lag", "rows
 @common
 @selecting
 def list_(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     select: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -39,7 +36,7 @@ def list_(
     Example: dbt-dynamic list --select tag:hourly
     """
     if select or exclude:
-        with open_project(project_dir, profiles_dir, profile, target, select, exclude) as project:
+        with open_project(where, select, exclude) as project:
             nodes = [project.manifest.nodes[one] for one in project.selected or ()]
             chosen = [node for node in nodes if node.config.materialized == DYNAMIC_TABLE]
             if not chosen:
@@ -49,7 +46,7 @@ def list_(
                 )
             found = _chosen(project.adapter, chosen)
     else:
-        with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
+        with open_adapter(where) as adapter:
             found = adapter.dynamic_table_list()
     if output == "json":
         print_json({"tables": found})

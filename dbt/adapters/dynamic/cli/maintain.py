@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from dbt.adapters.dynamic.cli.options import common
-from dbt.adapters.dynamic.cli.project import open_adapter
+from dbt.adapters.dynamic.cli.project import Where, open_adapter
 from dbt.adapters.dynamic.errors import ConfigurationError
 from dbt.adapters.dynamic.maintenance.report import duration
 
@@ -53,10 +53,7 @@ def _checked(context: click.Context, option: click.Parameter, value: str | None)
     "--file-retention", callback=_checked, help="How long to keep files that no snapshot names."
 )
 def maintain(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     dry_run: bool,
     alone: bool,
@@ -69,7 +66,7 @@ def maintain(
     How long things are kept is said in the profile (history_retention, snapshot_retention,
     file_retention), or by the options.
     """
-    with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
+    with open_adapter(where) as adapter:
         steps = adapter.dynamic_table_maintain(
             dry_run, list(lakes) or None, alone, delete_orphans, **retention
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
+from dbt.adapters.dynamic.cli.project import Where
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.cli import params
 from dbt.cli.resolvers import default_project_dir
@@ -38,14 +41,21 @@ _PROJECT_DIR = click.option(
 
 
 def places(command: Command) -> Command:
-    """Add dbt's options that say which project, profile and target."""
-    for option in (params.target, params.profile, params.profiles_dir, _PROJECT_DIR):
-        command = option(command)
-    return command
+    """Add dbt's options that say which project, profile and target; the command gets `where`."""
+
+    @functools.wraps(command)
+    def with_where(**options: Any) -> Any:
+        where = Where(**{field.name: options.pop(field.name) for field in fields(Where)})
+        return command(where=where, **options)
+
+    decorated: Any = with_where
+    for option in (params.vars, params.target, params.profile, params.profiles_dir, _PROJECT_DIR):
+        decorated = option(decorated)
+    return cast(Command, decorated)
 
 
 def common(command: Command) -> Command:
-    """Add the common options; the command gets them as dbt names them, and `output`."""
+    """Add the common options; the command gets `where` and `output`."""
     output = click.option(
         "--output",
         type=click.Choice(["text", "json"]),

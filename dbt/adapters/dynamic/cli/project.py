@@ -32,40 +32,54 @@ from dbt.flags import set_from_args
 from dbt.mp_context import get_mp_context
 
 
-@contextmanager
-def open_adapter(
-    project_dir: str, profiles_dir: str, profile: str | None, target: str | None
-) -> Iterator[DynamicAdapter]:
-    """Connect as dbt would.
+@dataclass(frozen=True)
+class Where:
+    """Which project, profile and target; as dbt's options of these names.
 
-    Args:
+    Attributes:
         project_dir: where ``dbt_project.yml`` is.
         profiles_dir: where ``profiles.yml`` is.
         profile: the profile, if not the project's.
         target: the target, if not the profile's default.
+        vars: variables, over those of the project.
+    """
+
+    project_dir: str
+    profiles_dir: str
+    profile: str | None
+    target: str | None
+    vars: dict[str, Any]
+
+    @property
+    def options(self) -> list[str]:
+        """The same on dbt's command line."""
+        found = ["--project-dir", self.project_dir, "--profiles-dir", self.profiles_dir]
+        found += ["--profile", self.profile] if self.profile else []
+        found += ["--target", self.target] if self.target else []
+        return found + (["--vars", json.dumps(self.vars)] if self.vars else [])
+
+
+@contextmanager
+def open_adapter(where: Where) -> Iterator[DynamicAdapter]:
+    """Connect as dbt would.
+
+    Args:
+        where: the project, which need not be one that dbt can parse.
 
     Raises:
         DynamicTableError: the profile is of another adapter.
         DbtBaseException: dbt's own errors about these files.
     """
     set_invocation_context(dict(os.environ))
-    arguments = argparse.Namespace(
-        project_dir=project_dir,
-        profiles_dir=profiles_dir,
-        profile=profile,
-        target=target,
-        vars={},
-        threads=None,
-        which="dbt-dynamic",
-    )
+    arguments = argparse.Namespace(**vars(where), threads=None, which="dbt-dynamic")
     set_from_args(arguments, None)
-    loaded = load_profile(project_dir, {}, profile, target, None)
+    loaded = load_profile(where.project_dir, where.vars, where.profile, where.target, None)
     if loaded.credentials.type != "dynamic":
         raise DynamicTableError(
             f"The target '{loaded.target_name}' of the profile '{loaded.profile_name}' has type: "
             f"{loaded.credentials.type}; dbt-dynamic needs type: dynamic."
         )
-    project = load_project(project_dir, False, loaded, {}, require_vars=False)
+    project = load_project(where.project_dir, False, loaded, where.vars, require_vars=False)
     config = RuntimeConfig.from_parts(project, loaded, arguments)
     reset_adapters()
     _warnings_only()
@@ -117,31 +131,14 @@ def run_dbt(*arguments: str, manifest: Any = None) -> Any:
     return result
 
 
-def places(
-    project_dir: str, profiles_dir: str, profile: str | None, target: str | None
-) -> list[str]:
-    """dbt's options for what the commands here have, too."""
-    found = ["--project-dir", project_dir, "--profiles-dir", profiles_dir]
-    found += ["--profile", profile] if profile else []
-    return found + (["--target", target] if target else [])
-
-
 @contextmanager
 def open_project(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
-    select: Sequence[str] = (),
-    exclude: Sequence[str] = (),
+    where: Where, select: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> Iterator[Project]:
     """Parse a project as dbt would, and connect.
 
     Args:
-        project_dir: where ``dbt_project.yml`` is.
-        profiles_dir: where ``profiles.yml`` is.
-        profile: the profile, if not the project's.
-        target: the target, if not the profile's default.
+        where: the project.
         select: as dbt's ``--select``.
         exclude: as dbt's ``--exclude``.
 
@@ -153,9 +150,8 @@ def open_project(
     for option, values in (("--select", select), ("--exclude", exclude)):
         for value in values:
             listing += [option, value]
-    where = places(project_dir, profiles_dir, profile, target)
     chosen = bool(select or exclude)
-    result = run_dbt(*(listing if chosen else ["parse"]), *where)
+    result = run_dbt(*(listing if chosen else ["parse"]), *where.options)
     _warnings_only()
     try:
         adapter = get_adapter_by_type("dynamic")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dbt.adapters.dynamic.cli.options import places
-from dbt.adapters.dynamic.cli.project import open_adapter
+from dbt.adapters.dynamic.cli.project import Where, open_adapter
 from dbt.adapters.dynamic.report.page import check_path, render, write
 
 
@@ -21,10 +21,7 @@ from dbt.adapters.dynamic.report.page import check_path, render, write
     help="The file to write; one that is there is replaced.",
 )
 def report(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: Path,
 ) -> None:
     """Write a page about all dynamic tables: graph, lag, history, durations, time saved.
@@ -33,7 +30,7 @@ def report(
     in them is changed.
     """
     check_path(output)
-    with open_adapter(project_dir, profiles_dir, profile, target) as adapter:
+    with open_adapter(where) as adapter:
         facts = adapter.dynamic_table_facts()
     write(output, render(facts))
     click.echo(f"{output}: {len(facts.tables)} dynamic tables")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from dbt.adapters.dynamic.cli.options import common, selecting
-from dbt.adapters.dynamic.cli.project import open_project
+from dbt.adapters.dynamic.cli.project import Where, open_project
 from dbt.adapters.dynamic.models import DYNAMIC_TABLE
 
 
@@ -16,10 +16,7 @@ from dbt.adapters.dynamic.models import DYNAMIC_TABLE
 @common
 @selecting
 def validate(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     select: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -30,7 +27,7 @@ def validate(
     are read, and nothing need be built. The exit code is 1 if dbt run would fail: a model with
     refresh_mode: incremental that cannot be, SQL that is not valid, or a circle.
     """
-    with open_project(project_dir, profiles_dir, profile, target, select, exclude) as project:
+    with open_project(where, select, exclude) as project:
         chosen = None
         if project.selected is not None:
             nodes = project.manifest.nodes

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from dbt.adapters.dynamic.cli.options import common
-from dbt.adapters.dynamic.cli.project import open_project
+from dbt.adapters.dynamic.cli.output import progress_bar
+from dbt.adapters.dynamic.cli.project import Where, open_project
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.models import dynamic_models
 
@@ -28,10 +25,7 @@ from dbt.adapters.dynamic.models import dynamic_models
 )
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 def verify(
-    project_dir: str,
-    profiles_dir: str,
-    profile: str | None,
-    target: str | None,
+    where: Where,
     output: str,
     sample: int | None,
     models: tuple[str, ...],
@@ -42,9 +36,9 @@ def verify(
     SCHEMA.TABLE; by default all dynamic tables are compared. Nothing is changed. The exit code is
     1 if a table differs.
     """
-    with open_project(project_dir, profiles_dir, profile, target) as project:
+    with open_project(where) as project:
         names = [_relation(project.adapter, project.manifest, one) for one in models] or None
-        with _progress() as progress:
+        with progress_bar() as progress:
             found = project.adapter.dynamic_table_verify(
                 names, project.manifest.flat_graph, sample, progress
             )
@@ -75,19 +69,3 @@ def _relation(adapter: Any, manifest: Any, name: str) -> str:
         raise
     relation = adapter.Relation.create_from(adapter.config, node)
     return f"{relation.database}.{relation.schema}.{relation.identifier}"
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A bar of the tables on standard error, if that is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(name: str, done: int, total: int) -> None:
-            bar.update(task, description=name, completed=done, total=total)
-
-        yield show
