@@ -77,7 +77,7 @@ class Others:
         calls = []
         for table in tables:
             text = json.dumps(["dbt-dynamic", *table])
-            key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], signed=True)
+            key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
             calls.append(f"{function}({key})")
         metadata = literal(f"__ducklake_metadata_{self.catalog.database}")
         # A function without its schema is looked up in the lake first, whose version that fixes.
