@@ -391,10 +391,10 @@ def test_whole_builds_keep_the_identity_of_a_shaped_table(project: LakeProject) 
     assert changed == {"by_key"}
 
 
-def test_a_large_table_that_nobody_follows_is_created_anew(
+def test_a_large_table_is_created_anew(
     project: LakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To delete its rows would take longer than to write them; who follows it needs its feed."""
+    """To delete its rows would take longer than to write them."""
     monkeypatch.setattr("dbt.adapters.dynamic.refresh.refresh.WORTH_ANEW", 50)
     tables = (
         "SELECT table_uuid FROM ducklake_table_info('lake') "
@@ -411,14 +411,30 @@ def test_a_large_table_that_nobody_follows_is_created_anew(
     anew = project.sql(tables)
     assert anew[0] != by_key
     assert anew[1:] == [first, same]  # too small; writes only what differs
-    project.model("reader", "SELECT * FROM {{ ref('by_key') }} WHERE k < 40")
+    # Whoever reads it compares its two versions, or is built as a whole for as many changed rows.
+    few = "SELECT * FROM {{ ref('by_key') }} WHERE k = 3"
+    project.model("reader", few)
+    project.model("counts", "SELECT k % 7 AS r, count(*) AS n FROM {{ ref('by_key') }} GROUP BY r")
     project.run()
     project.sql("UPDATE raw.events SET v = v + 1")
     responses = project.run()
     assert responses["by_key"]["reason_code"] == "OVER_THRESHOLD"
-    assert project.sql(tables) == anew
+    newer = project.sql(tables)
+    assert newer[0] != anew[0]
+    assert responses["counts"]["refresh_action"] == "INCREMENTAL"
+    assert responses["counts"]["rows_inserted"] == 0
+    assert "the two were compared" in responses["counts"]["reason"]
     project.sql("UPDATE raw.events SET v = v + 1 WHERE k = 3")
-    assert project.run()["reader"]["refresh_action"] == "INCREMENTAL"
+    responses = project.run()
+    assert {responses[one]["refresh_action"] for one in ("reader", "counts")} == {"INCREMENTAL"}
+    # One that must be refreshed incrementally needs the feed.
+    project.model("reader", few, refresh_mode="incremental")
+    project.run()
+    project.sql("UPDATE raw.events SET v = v + 1")
+    responses = project.run()
+    assert responses["by_key"]["reason_code"] == "OVER_THRESHOLD"
+    assert responses["reader"]["refresh_action"] == "INCREMENTAL"
+    assert project.sql(tables) == newer
 
 
 def test_verify_finds_a_table_by_a_name_in_any_case(built: LakeProject) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dbt.adapters.dynamic.query.functions import Functions
 from dbt.adapters.dynamic.refresh.consistency import Bases
 from dbt.adapters.dynamic.refresh.known_states import KnownStates
+from dbt.adapters.dynamic.refresh.row_counts import Recount, Version
 from dbt.adapters.dynamic.relation import RelationKey
 
 
@@ -20,6 +21,8 @@ class Invocation:
 
     Attributes:
         counts: how many rows versions had when they were first counted.
+        recounts: how many they had when they were counted again
+            (:func:`~.row_counts.lost_rows`).
         states: the states of dynamic tables.
     """
 
@@ -30,7 +33,8 @@ class Invocation:
         self._bases: dict[RelationKey, Bases] = {}
         self._lakes_with_bases: set[str] = set()
         self._functions: Functions = {}
-        self.counts: dict[tuple[str, int, int], int] = {}
+        self.counts: dict[Version, int] = {}
+        self.recounts: dict[Recount, int] = {}
         self.states = KnownStates()
 
     def base(self, database: str, current_snapshot: Callable[[], int]) -> int:

@@ -417,15 +417,15 @@ class Merging:
         yield Recompute(groups, query)
         return groups
 
-    def keep(self, groups: str, columns: tuple[str, ...], exists: bool) -> Iterator[Stage]:
+    def keep(self, groups: str, columns: tuple[str, ...], fill: bool) -> Iterator[Stage]:
         """Keep the state of the aggregates, after the table was built from it.
 
         Args:
             groups: the temporary table with it.
             columns: its columns.
-            exists: there is a table that it can be put into.
+            fill: there is a table to put it into, if that fits.
         """
-        if exists and self._other_types(groups, columns, self._aggregates) is None:
+        if fill and self._other_types(groups, columns, self._aggregates) is None:
             yield DeleteAll(self._aggregates)
             yield Insert(self._aggregates, columns, f"FROM {quoted(groups)}")
         else:

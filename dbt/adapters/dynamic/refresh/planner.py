@@ -329,7 +329,9 @@ class Planner:
             changes = self._changes(state, query, commits)
             too_much = self._too_much(state, changes, commits)
             if too_much is None:
-                rebuild = lost_rows(self._rows, state.pins, changes, commits)
+                rebuild = lost_rows(
+                    self._rows, state.pins, changes, commits, self._invocation.recounts
+                )
         self.seconds_of_changes = time.perf_counter() - looking
         return _Seen(
             snapshot,
@@ -398,13 +400,20 @@ class Planner:
                 changes, compiled, lambda old: self._compile(old, seen.functions)
             )
             compared = {key: changes[key] for key in replaced}
-            rebuild = rebuild or lost_rows(self._rows, state.pins, compared, commits)
+            rebuild = rebuild or lost_rows(
+                self._rows, state.pins, compared, commits, self._invocation.recounts
+            )
         from_before = rebuild is None and seen.too_much is None
+        changed_rows = removed_rows = cheaper = None
         if state is not None and from_before and not seen.quiet:
             # Before the merge is written: its feed must add up to this.
             pins = counted(self._rows, pins, state.pins, changes, self._invocation.counts)
             changes = grown(changes, state.pins, pins)
-            changes = located(self._lakes, changes, commits, self._aside)
+            if isinstance(compiled, Compiled):
+                changed_rows, removed_rows = self._changed_rows(changes, commits)
+                cheaper = self._cheaper(changed_rows, removed_rows, pins, seen.snapshot)
+            if cheaper is None:
+                changes = located(self._lakes, changes, commits, self._aside)
         facts = Facts(
             config=model.config,
             rebuild=rebuild,
@@ -427,10 +436,10 @@ class Planner:
             ) from None
         if seen.too_much is not None and decision.strategy is not Strategy.FULL:
             decision = Decision.full(seen.too_much)  # whether rows were lost, nobody asked
-        changed_rows = removed_rows = None
-        if decision.merge is not None:
-            changed_rows, removed_rows = self._changed_rows(changes, commits)
-            decision = self._cheaper(decision, changed_rows, removed_rows, pins, seen.snapshot)
+        if decision.merge is None:
+            changed_rows = removed_rows = None
+        elif cheaper is not None and not isinstance(decision.merge, Append):
+            decision = Decision.full(cheaper)
         record = decision.action is RefreshAction.NO_DATA and self._other_settings(state)
         if decision.action.writes:
             if state and decision.merge is not None:
@@ -528,22 +537,15 @@ class Planner:
         return changed + removed, removed
 
     def _cheaper(
-        self,
-        decision: Decision,
-        changed: int,
-        removed: int,
-        pins: Sequence[Pin],
-        snapshot: int,
-    ) -> Decision:
-        """To merge, or to build the table as a whole where that is cheaper."""
+        self, changed: int, removed: int, pins: Sequence[Pin], snapshot: int
+    ) -> Explained | None:
+        """Why it is cheaper to build the table as a whole than to merge, or None."""
         config = self.model.config
-        strict = config.refresh_mode is RefreshMode.INCREMENTAL
-        if strict or changed < WORTH_ASKING or isinstance(decision.merge, Append):
-            return decision
+        if config.refresh_mode is RefreshMode.INCREMENTAL or changed < WORTH_ASKING:
+            return None
         history = self._store.history(self.model.dynamic_table, snapshot)
         rows = sum(pin.rows or 0 for pin in pins)
-        cheaper = cheaper_full(changed, removed, rows, config.cardinality_threshold, history)
-        return Decision.full(cheaper) if cheaper is not None else decision
+        return cheaper_full(changed, removed, rows, config.cardinality_threshold, history)
 
     def _state(self, snapshot: int) -> State | None:
         """The table's last state."""

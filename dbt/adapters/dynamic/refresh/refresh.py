@@ -65,7 +65,7 @@ logger = AdapterLogger("dynamic")
 # fewer. Fewer rows are read again sooner than a second table is written.
 WORTH_AGGREGATES = 100_000
 _SMALLER = 4
-# From so many rows on a table that nobody follows is created anew instead of being emptied:
+# From so many rows on a table is created anew instead of being emptied (`_faster_anew`):
 # DuckDB 1.5.5 takes 0.3 to 0.5 s for the DELETE of a million rows, and twice that where the table
 # has delete files.
 WORTH_ANEW = 50_000
@@ -329,15 +329,15 @@ class Refresh:
 
     def _whole(self, merging: Merging) -> Iterator[Stage]:
         """The whole query, from the state of its aggregates where that is worth keeping."""
-        outcome, text, groups = self.outcome, self.plan.text, ""
+        outcome, text, groups, rows = self.outcome, self.plan.text, "", 0
         if self.plan.without_rows:
             text = f"SELECT * FROM (\n{text}\n) LIMIT 0"
         aggregates = self._aggregates_to_try()
         if aggregates is not None:
             groups = yield from merging.groups(aggregates.groups.text)
             text = aggregates.result(quoted(groups))
-            outcome.aggregate_rows = outcome.changed_rows()
-            worth_it = self._worth_keeping(outcome.aggregate_rows)
+            rows = outcome.aggregate_rows = outcome.changed_rows()
+            worth_it = self._worth_keeping(rows)
             outcome.aggregates = aggregates.fingerprint if worth_it else ""
         elif outcome.aggregates != "":
             outcome.aggregates = outcome.aggregate_rows = None
@@ -346,7 +346,9 @@ class Refresh:
         exists = self._catalog.table(SCHEMA, name, self.plan.snapshot) is not None
         if aggregates is not None and outcome.aggregates:
             yield from self._layout()
-            yield from merging.keep(groups, aggregates.groups.top.columns, exists)
+            yield from merging.keep(
+                groups, aggregates.groups.top.columns, exists and rows < WORTH_ANEW
+            )
         elif exists:
             yield DropAggregates(self._store.aggregates(self.model.key))
         yield from merging.clean_up()
@@ -397,8 +399,9 @@ class Refresh:
         """Whether to create the table anew where it could be filled again.
 
         DuckLake deletes all rows of a table one by one, which may take longer than to write the
-        new ones. But a new table has no change feed from the old one on, so this is only for a
-        large table that no dynamic table reads.
+        new ones. A new table has no change feed from the old one on; but such a feed would hold
+        all rows twice, and the tables that read it are built as a whole by either, or compare two
+        versions. Only one that must not be built as a whole needs the feed.
         """
         state = self.plan.state
         rows = state.row_count if state is not None else None
@@ -408,6 +411,7 @@ class Refresh:
             pin.key == self.model.key
             for lake in self._lakes.values()
             for reader in Store(self._rows, lake).states(lake.current_snapshot()).values()
+            if reader.settings["refresh_mode"] == RefreshMode.INCREMENTAL.value
             for pin in reader.pins
         )
 

@@ -34,6 +34,9 @@ from dbt.adapters.dynamic.query.reasons import Explained, Reason
 Changes = Mapping[SourceKey, SourceChange]
 # Lake, id of the table, snapshot.
 Version = tuple[str, int, int]
+# A version, and the newest commit to its table that was there when it was looked at again: without
+# another one it has lost no more.
+Recount = tuple[Version, int]
 
 
 def has_lost_rows(
@@ -115,6 +118,7 @@ def lost_rows(
     pins: Iterable[Pin],
     changes: Changes,
     commits: Mapping[str, Commits],
+    recounts: MutableMapping[Recount, int],
 ) -> Explained | None:
     """Why a table must be built anew: a version that it was built from has lost rows since.
 
@@ -124,8 +128,9 @@ def lost_rows(
         changes: what happened to the sources since; only those count whose old version can be
             read.
         commits: by lake, all that the transaction sees since the oldest pin at least.
+        recounts: what was counted for other tables of this dbt invocation; this adds to it.
     """
-    suspects = []
+    suspects: list[tuple[Pin, Recount]] = []
     for pin in pins:
         change = changes.get(pin.key)
         if change is None or change.kind in (ChangeKind.REPLACED, ChangeKind.EXPIRED):
@@ -134,8 +139,12 @@ def lost_rows(
         if may_delete(words_for(pin.table_id, since)):
             # What has not changed is read at the new version; that has lost at least as many.
             unchanged = change.kind is ChangeKind.UNCHANGED
-            suspects.append(replace(pin, snapshot=change.new) if unchanged else pin)
-    for pin, count in zip(suspects, _counts(rows, suspects), strict=True):
+            version = replace(pin, snapshot=change.new) if unchanged else pin
+            suspects.append((version, (_version(version), since[-1].snapshot_id)))
+    asked = {again: pin for pin, again in suspects if again not in recounts}
+    recounts.update(zip(asked, _counts(rows, list(asked.values())), strict=True))
+    for pin, again in suspects:
+        count = recounts[again]
         if count != pin.rows:
             had = "an unknown number of" if pin.rows is None else f"{pin.rows:,}"
             return Explained(
