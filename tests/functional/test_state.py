@@ -425,8 +425,7 @@ def test_a_large_table_is_created_anew(
     assert responses["counts"]["rows_inserted"] == 0
     assert "the two were compared" in responses["counts"]["reason"]
     project.sql("UPDATE raw.events SET v = v + 1 WHERE k = 3")
-    responses = project.run()
-    assert {responses[one]["refresh_action"] for one in ("reader", "counts")} == {"INCREMENTAL"}
+    assert project.run()["counts"]["refresh_action"] == "INCREMENTAL"
     # One that must be refreshed incrementally needs the feed.
     project.model("reader", few, refresh_mode="incremental")
     project.run()
