@@ -10,8 +10,9 @@ AT = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
 
 def table(name: str, target_lag: str | None = None, behind: float | None = 0.0) -> Table:
-    """An active table."""
-    return Table(name, "ACTIVE", "auto", target_lag, behind)
+    """An active table; it is late after ten minutes, whatever `target_lag` says."""
+    late = None if target_lag is None or behind is None else behind > 600
+    return Table(name, "ACTIVE", "auto", target_lag, behind, late)
 
 
 def refresh(
@@ -23,12 +24,13 @@ def refresh(
     ago: int = 0,
     keys: int | None = None,
     reason: str = "because",
+    rows: int | None = 10,
 ) -> Refresh:
     """A refresh so many minutes ago; FAILED is one that failed."""
     state = "FAILED" if action == "FAILED" else "SUCCEEDED"
     action = "" if state == "FAILED" else action
     at = AT - timedelta(minutes=ago)
-    return Refresh(name, state, action, code, reason, at, duration_ms, keys)
+    return Refresh(name, state, action, code, reason, at, duration_ms, keys, rows)
 
 
 def many(tables: int, refreshes: int) -> Facts:

@@ -37,10 +37,8 @@ def test_time_saved() -> None:
         [],
         [refresh("t", "FULL", 1000)],
         [refresh("t", "FULL", 1000), refresh("t", "FULL", 1, code="EMPTY_FLAG")],
-        [
-            refresh("t", "FULL", 1000),
-            refresh("t", "FULL", 1, reason="initialize is on_schedule: the next refresh fills it"),
-        ],
+        # As initialize: on_schedule does it.
+        [refresh("t", "FULL", 1000), refresh("t", "FULL", 1, code="FIRST_BUILD", rows=0)],
     ],
 )
 def test_time_saved_is_unknown(builds: list) -> None:  # type: ignore[type-arg]
@@ -62,25 +60,6 @@ def test_reasons_are_counted() -> None:
         ("FIRST_BUILD", 1, 1),
     ]
     assert counted[0].example.reason == "newest"
-
-
-def test_lag_of_what_stands_above_counts() -> None:
-    facts = _facts(
-        table("c", "1 hour"),
-        table("b", "downstream"),
-        table("a", "1 minute", behind=90.0),
-        table("d", "1 minute", behind=None),
-        table("e", "1 minute"),
-        edges=[("b", "c"), ("A", "b"), ("raw", "a"), ("d", "e")],
-    )
-    found = {row.table.name: (row.behind, row.late) for row in figures.rows(facts)}
-    assert found == {
-        "a": (90.0, True),
-        "b": (90.0, None),
-        "c": (90.0, False),
-        "d": (None, None),
-        "e": (None, None),
-    }
 
 
 def test_graph_stands_left_to_right_without_overlap() -> None:

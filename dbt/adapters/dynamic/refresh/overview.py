@@ -294,6 +294,10 @@ class Overview:
             found += store.refreshes(self._log.now(lake), tables, state, since, limit)
         return sorted(found, key=lambda one: one.completed_at, reverse=True)[:limit]
 
+    def refreshes_recorded(self) -> int:
+        """How many rows the refresh history has."""
+        return sum(store.recorded(self._log.now(lake)) for lake, store in self._stores.items())
+
     def impact(self, names: Iterable[str]) -> list[Reached]:
         """The dynamic tables that a change reaches, each behind those that it reads.
 

@@ -370,6 +370,12 @@ class Store:
         )
         return {(schema, name): Record(*values) for schema, name, *values in rows}
 
+    def recorded(self, snapshot: int) -> int:
+        """How many rows the refresh history has; see `refreshes`."""
+        if self._catalog.table(SCHEMA, "refresh_log", snapshot) is None:
+            return 0
+        return int(self._rows(f"SELECT count(*) FROM {self._name('refresh_log')}")[0][0])
+
     def refreshes(
         self,
         snapshot: int,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dbt.adapters.dynamic.names import fold
-from dbt.adapters.dynamic.report.facts import Refresh
+from dbt.adapters.dynamic.report.facts import Refresh, Table
 from dbt.adapters.dynamic.report.figures import Row
 from dbt.adapters.dynamic.report.words import duration, shortened
 
@@ -95,14 +95,14 @@ class Bars:
     height: int = _BARS_HEIGHT
 
 
-def lag_words(row: Row) -> str:
+def lag_words(table: Table) -> str:
     """Lag against target, in few words."""
-    if row.behind is None:
+    if table.behind is None:
         lag = "unknown"
     else:
-        lag = duration(row.behind * 1000) if row.behind else "none"
-    mark = {True: " LATE", False: " ok", None: ""}[row.late]
-    target = f" / {row.table.target_lag}" if row.table.target_lag else ""
+        lag = duration(table.behind * 1000) if table.behind else "none"
+    mark = {True: " LATE", False: " ok", None: ""}[table.late]
+    target = f" / {table.target_lag}" if table.target_lag else ""
     return f"{lag}{target}{mark}"
 
 
@@ -215,7 +215,7 @@ def _node(name: str, row: Row | None, x: int, y: int) -> Node:
     if row is None:
         return Node(name, label, "source", "", None, x, y)
     action = row.last.outcome if row.last else row.table.status
-    lag = shortened(f"lag {lag_words(row)}", _COLUMNS + 4)
+    lag = shortened(f"lag {lag_words(row.table)}", _COLUMNS + 4)
     return Node(name, label, action, lag, row, x, y)
 
 

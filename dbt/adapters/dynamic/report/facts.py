@@ -15,8 +15,9 @@ class Table:
         status: ACTIVE, FAILED or UNINITIALIZED.
         refresh_mode: as recorded.
         target_lag: as configured, or None.
-        behind: for how many seconds the oldest change of its own sources has been waiting; 0
-            where none is; None where that is not known.
+        behind: for how many seconds its rows have been other ones than its query would give; 0
+            where they are not; None where it has no rows yet.
+        late: whether that is more than `target_lag`; None where one of them is not known.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Table:
     refresh_mode: str
     target_lag: str | None
     behind: float | None
+    late: bool | None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Refresh:
         completed_at: when (UTC).
         duration_ms: how long it took.
         affected_keys: how many keys, or None.
+        rows_inserted: how many rows, or None.
     """
 
     table: str
@@ -49,6 +52,7 @@ class Refresh:
     completed_at: datetime
     duration_ms: int
     affected_keys: int | None
+    rows_inserted: int | None
 
     @property
     def outcome(self) -> str:

@@ -1,4 +1,4 @@
-"""What follows from the facts: time saved, reasons of whole builds, lag."""
+"""What follows from the facts: time saved, and reasons of whole builds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from dbt.adapters.dynamic.config import seconds
 from dbt.adapters.dynamic.names import fold
 from dbt.adapters.dynamic.query.reasons import Reason
 from dbt.adapters.dynamic.report.facts import Facts, Refresh, Table
@@ -20,8 +19,6 @@ class Row:
     Attributes:
         table: the table.
         refreshes: its refreshes, the newest first.
-        behind: as in `Table`, or of a dynamic table above it if that is longer.
-        late: whether that is more than `target_lag`; None where one of them is not known.
         incremental: how many refreshes were incremental.
         whole: how many built the table.
         saved_ms: estimated time saved against rebuilds, below 0 where rebuilds would have been
@@ -30,8 +27,6 @@ class Row:
 
     table: Table
     refreshes: tuple[Refresh, ...]
-    behind: float | None
-    late: bool | None
     incremental: int
     whole: int
     saved_ms: float | None
@@ -64,13 +59,10 @@ def rows(facts: Facts) -> list[Row]:
     histories: dict[str, list[Refresh]] = defaultdict(list)
     for refresh in facts.refreshes:
         histories[fold(refresh.table)].append(refresh)
-    behind = _behind(facts)
     return [
         Row(
             table,
             tuple(history := histories[fold(table.name)]),
-            lag := behind[fold(table.name)],
-            _late(lag, table.target_lag),
             sum(one.outcome == "INCREMENTAL" for one in history),
             sum(one.whole for one in history),
             saved_ms(history),
@@ -106,26 +98,5 @@ def reasons(refreshes: Sequence[Refresh]) -> list[Counted]:
 
 def _without_rows(refresh: Refresh) -> bool:
     """Whether a build left rows out on purpose, so that it tells nothing of a rebuild's time."""
-    on_schedule = refresh.reason.startswith("initialize is on_schedule")
-    return refresh.reason_code == Reason.EMPTY_FLAG or on_schedule
-
-
-def _behind(facts: Facts) -> dict[str, float | None]:
-    """The lag of each table: what waits above it is late for it, too."""
-    behind = {fold(table.name): table.behind for table in facts.tables}
-    edges = [(fold(above), fold(below)) for above, below in facts.edges]
-    edges = [(above, below) for above, below in edges if above in behind and below in behind]
-    # As often as the longest way has steps, whatever the order; a circle ends, too.
-    for _ in behind:
-        before = dict(behind)
-        for above, below in edges:
-            one, other = behind[above], behind[below]
-            behind[below] = None if one is None or other is None else max(one, other)
-        if behind == before:
-            break
-    return behind
-
-
-def _late(behind: float | None, target_lag: str | None) -> bool | None:
-    allowed = seconds(target_lag) if target_lag else None
-    return None if allowed is None or behind is None else behind > allowed
+    empty = refresh.reason_code == Reason.FIRST_BUILD and not refresh.rows_inserted
+    return refresh.reason_code == Reason.EMPTY_FLAG or empty

@@ -49,7 +49,7 @@ def render(facts: Facts) -> str:
     return environment.get_template("report.html").render(
         facts=facts,
         rows=rows,
-        late=sum(row.late is True for row in rows),
+        late=sum(row.table.late is True for row in rows),
         failed=sum(row.last is not None and row.last.state == "FAILED" for row in rows),
         saved=sum(known) if known else None,
         unknown=len(rows) - len(known),
