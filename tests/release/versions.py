@@ -24,12 +24,8 @@ DBT_CORES = ("1.10", "1.11", "1.12")
 # A second opinion on the rest of dbt, where versions differ: parsing, tests, docs, the commands.
 _TESTS = (
     "tests/functional/test_refresh.py",
-    "tests/functional/test_state.py",
     "tests/functional/test_dbt_features.py",
-    "tests/functional/test_persist_docs.py",
-    "tests/functional/test_freshness.py",
     "tests/functional/test_cli.py",
-    "tests/functional/test_explain.py",
 )
 _TEST_TOOLS = ("pytest>=8,<10", "pytest-xdist>=3,<4", "hypothesis>=6.100,<7")
 # dbt-core 1.12 requires this, which is downloaded from elsewhere while it is installed, and which

@@ -664,6 +664,7 @@ class DynamicAdapter(DuckDBAdapter):
                 return done
             except (BeingMaintained, Overtaken) as why:
                 logger.debug(f"drop {model} waits: {why}")
+                attempt -= 1
                 wait = _MAINTENANCE_WAIT
             except Exception as error:
                 if not passes(error) or attempt > _DROP_RETRIES:
