@@ -196,6 +196,7 @@ def test_what_cannot_be_explained(built: LakeProject) -> None:
     built.model("off", "SELECT 1 AS a", enabled=False)
     for model, complaint in {
         "nowhere": "Error: There is no model called 'nowhere'. dbt ls --resource-type model",
+        "plian": "Error: There is no model called 'plian'. Did you mean plain? dbt ls",
         "plain": "Error: Model 'plain' is no dynamic table: it is materialized as table.",
         "off": "Error: Model 'off' is disabled; set enabled: true",
         "strict": "Error: Model 'strict' has refresh_mode 'incremental' and cannot be refreshed "

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dbt.adapters.dynamic.errors import DynamicTableError
-from dbt.adapters.dynamic.names import fold
+from dbt.adapters.dynamic.names import did_you_mean, fold
 
 DYNAMIC_TABLE = "dynamic_table"
 
@@ -35,11 +35,13 @@ def _called(models: list[Any], name: str, manifest: Any) -> Any:
         if fold(name) in (fold(node.name), fold(node.search_name), fold(node.unique_id))
     ]
     if not found:
+        hint = did_you_mean(name, (fold(node.name) for node in models))
         off = any(fold(name) == fold(one[0].name) for one in manifest.disabled.values())
         raise DynamicTableError(
             f"Model '{name}' is disabled; set enabled: true in its configuration."
             if off
-            else f"There is no model called '{name}'. dbt ls --resource-type model lists them."
+            else f"There is no model called '{name}'. {hint}"
+            "dbt ls --resource-type model lists them."
         )
     if len(found) > 1:
         ids = ", ".join(sorted(node.unique_id for node in found))

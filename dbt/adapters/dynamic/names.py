@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import string
+from collections.abc import Iterable
 
 _TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -33,3 +35,13 @@ def literal(value: str) -> str:
 def quoted(*parts: str) -> str:
     """A dotted, quoted name."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the names that are nearest to a mistyped one and a blank, or "".
+
+    >>> did_you_mean("Oders", ["orders", "lake.main.orders", "customers"])
+    'Did you mean orders? '
+    """
+    near = difflib.get_close_matches(fold(name), sorted(set(known)), n=3)
+    return f"Did you mean {' or '.join(near)}? " if near else ""

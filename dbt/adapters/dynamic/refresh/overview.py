@@ -5,7 +5,6 @@ By metadata and by what `state` keeps; no row of a table is read, but counted.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,7 +16,7 @@ from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.lake.changes import Pin, changes_rows
 from dbt.adapters.dynamic.lake.commit_log import CommitLog
-from dbt.adapters.dynamic.names import fold, quoted
+from dbt.adapters.dynamic.names import did_you_mean, fold, quoted
 from dbt.adapters.dynamic.refresh.state import (
     SCHEMA,
     Record,
@@ -401,9 +400,7 @@ class Overview:
                         f"{what} {full} is a table, but no dynamic one; dbt-dynamic list shows "
                         "those that are."
                     )
-        every = sorted({one for names in known.values() for one in names})
-        near = difflib.get_close_matches(fold(name), every, n=3)
-        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        hint = did_you_mean(name, (one for names in known.values() for one in names))
         return DynamicTableError(
             f"{what} {hint}dbt-dynamic list shows those that were built; dbt run builds the "
             "others."
