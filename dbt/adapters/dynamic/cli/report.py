@@ -33,4 +33,5 @@ def report(
     with open_adapter(where) as adapter:
         facts = adapter.dynamic_table_facts()
     write(output, render(facts))
-    click.echo(f"{output}: {len(facts.tables)} dynamic tables")
+    count = len(facts.tables)
+    click.echo(f"{output}: {count:,} dynamic {'table' if count == 1 else 'tables'}")

@@ -86,8 +86,9 @@ class LakeResolver:
         if catalog:
             raise DynamicTableError(
                 f"Model '{self._model}' reads '{reference.name}', which does not exist in the "
-                f"lake '{lake.database}'. Build it first (dbt run --select +{self._model}), or "
-                "correct its name in the model or the source's YAML."
+                f"lake '{lake.database}'. If it is a source, load it into the lake; if it "
+                f"is a model, build it first (dbt run --select +{self._model}); or correct its name "
+                "in the model or the source's YAML."
             )
         return Foreign(reference.name)
 
