@@ -87,8 +87,8 @@ class LakeResolver:
             raise DynamicTableError(
                 f"Model '{self._model}' reads '{reference.name}', which does not exist in the "
                 f"lake '{lake.database}'. If it is a source, load it into the lake; if it "
-                f"is a model, build it first (dbt run --select +{self._model}); or correct its name "
-                "in the model or the source's YAML."
+                f"is a model, build it first (dbt run --select +{self._model}); or correct its "
+                "name in the model or the source's YAML."
             )
         return Foreign(reference.name)
 
