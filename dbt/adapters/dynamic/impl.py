@@ -756,11 +756,8 @@ class DynamicAdapter(DuckDBAdapter):
 
     def dynamic_table_facts(self) -> Facts:
         """What ``dbt-dynamic report`` shows; changes nothing."""
-        self.connections.begin()
-        try:
-            return read(self._rows, self._lakes())
-        finally:
-            self.connections.rollback_if_open()
+        with self._overview() as overview:
+            return read(overview)
 
     @available
     def dynamic_table_maintain(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dbt.adapters.dynamic.cli.options import common
+from dbt.adapters.dynamic.cli.output import print_json
 from dbt.adapters.dynamic.cli.project import Where, open_project, run_dbt
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.refresh.explain import Explanation
@@ -49,7 +49,7 @@ def explain(
             raise DynamicTableError(f"The refresh failed: {one.message}")
         response = one.adapter_response
     if output == "json":
-        click.echo(json.dumps({**asdict(explanation), "analyze": response}, indent=2))
+        print_json({**asdict(explanation), "analyze": response})
         return
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import click
 
 from dbt.adapters.dynamic.cli.options import common, selecting
+from dbt.adapters.dynamic.cli.output import print_json
 from dbt.adapters.dynamic.cli.project import Where, open_project
 from dbt.adapters.dynamic.models import DYNAMIC_TABLE
 
@@ -36,7 +34,7 @@ def validate(
             ]
         validation = project.adapter.dynamic_table_validate(chosen)
     if output == "json":
-        click.echo(json.dumps(asdict(validation), indent=2))
+        print_json(validation)
     else:
         for line in validation.lines:
             click.echo(line)

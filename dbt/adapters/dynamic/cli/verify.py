@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import Any
 
 import click
 
 from dbt.adapters.dynamic.cli.options import common
-from dbt.adapters.dynamic.cli.output import progress_bar
+from dbt.adapters.dynamic.cli.output import print_json, progress_bar
 from dbt.adapters.dynamic.cli.project import Where, open_project
 from dbt.adapters.dynamic.errors import DynamicTableError
 from dbt.adapters.dynamic.models import dynamic_models
@@ -43,7 +41,7 @@ def verify(
                 names, project.manifest.flat_graph, sample, progress
             )
     if output == "json":
-        click.echo(json.dumps({"tables": [asdict(one) for one in found]}, indent=2, default=str))
+        print_json({"tables": found})
     else:
         for one in found:
             click.echo(one.line)

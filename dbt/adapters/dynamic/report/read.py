@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timezone
 
-from dbt.adapters.dynamic.lake.catalog import LakeCatalog, Rows
 from dbt.adapters.dynamic.refresh.overview import Overview
 from dbt.adapters.dynamic.refresh.state import Refreshed
 from dbt.adapters.dynamic.report.facts import Facts, Refresh, Table
@@ -14,15 +12,13 @@ from dbt.adapters.dynamic.report.facts import Facts, Refresh, Table
 NEWEST = 20_000
 
 
-def read(rows: Rows, lakes: Mapping[str, LakeCatalog]) -> Facts:
+def read(overview: Overview) -> Facts:
     """Read all lakes that dynamic tables were built in.
 
     Args:
-        rows: runs a statement; a transaction is open.
-        lakes: the attached lakes by folded name.
+        overview: their dynamic tables, as one transaction sees them.
     """
     at = datetime.now(timezone.utc)
-    overview = Overview(rows, lakes)
     tables = overview.tables()
     return Facts(
         at,
